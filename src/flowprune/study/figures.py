@@ -1,9 +1,9 @@
 """One house style for every figure, number and table of the book.
 
-A figure is shown with [show](`flowprune.study.figures.show`): an accessible `<figure>` with alternative text,
-drawn twice, once with dark ink and once with light ink, so that it reads in both themes. An interactive figure
-is shown with [interactive](`flowprune.study.figures.interactive`): its data travel in the page, a range slider
-moves it, and a static picture stands beside it for readers without JavaScript.
+A figure is shown with :func:`show`: an accessible ``<figure>`` with alternative text, drawn twice, once with
+dark ink and once with light ink, so that it reads in both themes. An interactive figure is shown with
+:func:`interactive`: its data travel in the page, a range slider moves it, and a static picture stands in for
+readers without JavaScript.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Iterable
 from html import escape
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -57,14 +58,14 @@ COLOUR: dict[str, str] = _Colours(
 )
 """One colour per model for the whole book.
 
-The colours were found by a search over those with contrast of at least 3:1 on the paper of both themes, for the
-largest perceptual distance (OKLab) under normal vision and the three simulated colour-vision deficiencies of
-Machado et al. (2009).
+The colours were found by a search over those with contrast of at least 3:1 on the paper of both themes, for
+the largest perceptual distance (OKLab) under normal vision and the three simulated colour-vision deficiencies
+of Machado et al. (2009).
 """
 
 
 def theme() -> None:
-    """Set the house style for every matplotlib figure drawn from here on: 700 pixels wide, seaborn's white grid."""
+    """Set the house style of every matplotlib figure drawn from here on: 700 pixels wide, on a white grid."""
     sns.set_theme(
         context="notebook",
         style="whitegrid",
@@ -100,21 +101,15 @@ def theme() -> None:
 def show(fig: Figure, alt: str, caption: str = "") -> None:
     """Display a matplotlib figure with its alternative text and an optional caption, and close it.
 
-    The picture is SVG. Artists with more than a few thousand marks should be drawn with `rasterized=True`.
+    The picture is SVG. Artists with more than a few thousand marks should be drawn with ``rasterized=True``.
 
-    Parameters
-    ----------
-    fig
-        the figure; 1 inch is shown as 100 pixels.
-    alt
-        what is seen, for readers who cannot see it: at least 20 characters.
-    caption
-        the text under the figure, plain text.
+    Args:
+        fig: the figure; 1 inch is shown as 100 pixels.
+        alt: what is seen, for readers who cannot see it, in at least 20 characters.
+        caption: the text under the figure, plain text.
 
-    Raises
-    ------
-    ValueError
-        if `alt` is missing or too short to say what is seen.
+    Raises:
+        ValueError: if ``alt`` is too short to say what is seen.
     """
     display(HTML(_figure(_picture(fig, alt), caption)))
 
@@ -122,21 +117,29 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
 def interactive(fig: go.Figure, alt: str, slider_label: str, picture: Figure, caption: str = "") -> None:
     """Display a plotly figure with frames, moved by one labelled range slider, beside a static picture.
 
-    The frames' names are what the slider reads out. In the built book `flowprune.js` draws the figure with the
-    copy of plotly.js that the book serves itself; without JavaScript the static picture remains.
+    The frames' names are what the slider reads out. In the built book ``flowprune.js`` draws the figure with
+    the copy of plotly.js that the book serves itself; without JavaScript the static picture remains.
 
-    Raises
-    ------
-    ValueError
-        if the figure has no frames, or `alt` is too short.
+    Args:
+        fig: the plotly figure; its layout needs no slider or buttons of its own, and its text no LaTeX.
+        alt: what is seen and what the slider changes, in at least 20 characters.
+        slider_label: the name of the quantity that the slider moves.
+        picture: a matplotlib figure of one telling position, or of several side by side.
+        caption: the text under the figure, plain text.
+
+    Raises:
+        ValueError: if the figure has no frames, or ``alt`` is too short.
     """
     if not fig.frames:
-        raise ValueError("interactive figure: no frames; give the plotly figure one frame for each slider position")
+        raise ValueError(
+            "interactive figure: no frames; give the plotly figure one frame for each slider position"
+        )
     names = [frame.name or str(i) for i, frame in enumerate(fig.frames)]
     data = fig.to_json().replace("</", "<\\/")  # so that no text in the data can close the script element
     name = "fp-" + hashlib.sha256(data.encode()).hexdigest()[:10]
     html = (
-        f'<div class="fp-interactive" id="{name}"><div class="fp-plot" role="img" aria-label="{_checked(alt)}"></div>'
+        f'<div class="fp-interactive" id="{name}">'
+        f'<div class="fp-plot" role="img" aria-label="{_checked(alt)}"></div>'
         f'<p class="fp-slider" hidden><label for="{name}-slider">{escape(slider_label)}</label>'
         f'<input type="range" id="{name}-slider" min="0" max="{len(names) - 1}" value="0" step="1">'
         f'<output for="{name}-slider">{escape(names[0])}</output></p>'
@@ -151,27 +154,29 @@ def interactive(fig: go.Figure, alt: str, slider_label: str, picture: Figure, ca
 
 
 def number(x: float, digits: int = 2) -> str:
-    """Format a number the same way everywhere: fixed digits, or a power of ten when it is very small or large.
+    """Format a number the same way everywhere: fixed digits, or a power of ten when it is very small or
+    large.
 
     >>> number(0.12345), number(-0.001, 2), number(3.2e-13), number(float("nan")), number(12)
     ('0.12', '-1.0e-03', '3.2e-13', 'n/a', '12')
     """
-    if isinstance(x, int):
-        return str(x)
+    if isinstance(x, Integral):
+        return str(int(x))
     if math.isnan(x):
         return "n/a"
     if math.isinf(x):
-        return "∞" if x > 0 else "−∞".replace("−", "-")
+        return "∞" if x > 0 else "-∞"
     if x != 0 and (abs(x) < 0.5 * 10**-digits or abs(x) >= 1e6):
         return f"{x:.1e}"
     return f"{x:.{digits}f}"
 
 
 def table(df: pd.DataFrame, caption: str, digits: int = 2, sortable: bool = False) -> HTML:
-    """Turn a data frame into an accessible table: a caption, column headings with scope, numbers at fixed digits.
+    """Turn a data frame into an accessible table: a caption, column headings with scope, numbers at fixed
+    digits.
 
-    Tables for reading have at most seven columns; tables for exploring are `sortable`, and any number of columns
-    is allowed. Cells that are `HTML` objects are inserted as they are.
+    Tables for reading have at most seven columns; a table for exploring is ``sortable`` and may have more.
+    Cells that are ``HTML`` objects are inserted as they are.
     """
     if len(df.columns) > 7 and not sortable:
         raise ValueError(f"table {caption!r}: {len(df.columns)} columns; a table for reading has at most 7")
@@ -179,7 +184,8 @@ def table(df: pd.DataFrame, caption: str, digits: int = 2, sortable: bool = Fals
     rows = "".join(f"<tr>{''.join(_cells(row, digits))}</tr>" for row in df.itertuples(index=False))
     kind = "fp-table fp-sortable" if sortable else "fp-table"
     return HTML(
-        f'<div class="fp-scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{kind}">'
+        f'<div class="fp-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="{kind}">'
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -188,7 +194,7 @@ def _cells(row: Iterable[object], digits: int) -> Iterable[str]:
     for value in row:
         if isinstance(value, HTML):
             yield f"<td>{value.data}</td>"
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif isinstance(value, Real) and not isinstance(value, bool):
             yield f'<td class="fp-number">{number(value, digits)}</td>'
         else:
             yield f"<td>{escape(str(value))}</td>"
@@ -222,4 +228,6 @@ def _picture(fig: Figure, alt: str) -> str:
 
 def _image(svg: str, alt: str, width: int, kind: str, style: str) -> str:
     source = base64.b64encode(svg.encode()).decode()
-    return f'<img class="{kind}" alt="{alt}" width="{width}" {style} src="data:image/svg+xml;base64,{source}">'
+    return (
+        f'<img class="{kind}" alt="{alt}" width="{width}" {style} src="data:image/svg+xml;base64,{source}">'
+    )

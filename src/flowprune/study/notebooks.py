@@ -1,0 +1,169 @@
+"""The study's notebooks: where they are, what they ask, and how they are executed with papermill.
+
+An executed notebook lies in ``book/executed``. It carries a stamp over everything that it depends on, so that
+it is executed again only when something of that has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import nbformat
+import papermill
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.exceptions import PapermillExecutionError
+
+from . import project
+from .parameters import NotebookError, Parameter, Value, lookup, parameters, settings
+
+__all__ = ["NotebookError", "Parameter", "execute", "execute_all", "find", "parameters", "settings"]
+
+SIDE_BY_SIDE = 2  # notebooks that execute_all runs at the same time, sharing the processor's cores
+
+
+def notebooks() -> dict[str, Path]:
+    """The study's notebooks by name (the file's stem), sorted."""
+    return {path.stem: path for path in sorted((project.root() / "notebooks").glob("*.ipynb"))}
+
+
+def find(name: str) -> Path:
+    """The notebook of this name; raises NotebookError naming the nearest one."""
+    return lookup(name, notebooks(), "notebook")
+
+
+def question(path: Path) -> str:
+    """The notebook's question: its first heading."""
+    cells = nbformat.read(path, as_version=4).cells
+    story = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = re.search(r"^# +(.+)$", story, re.MULTILINE)
+    if not found:
+        raise NotebookError(f"{path.name}: no heading '# ...' states the question")
+    return found[1].strip()
+
+
+def executed() -> Path:
+    """The folder of executed notebooks, ``book/executed``: built, never committed."""
+    return project.root() / "book" / "executed"
+
+
+def stamp(path: Path, values: Mapping[str, Value]) -> str:
+    """A hash over all that an executed notebook depends on.
+
+    That is its cells (not their stored outputs), the values injected, the library, the published data and the
+    pinned requirements.
+    """
+    top = project.root()
+    cells = nbformat.read(path, as_version=4).cells
+    story = [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells]
+    digest = hashlib.sha256(json.dumps([story, dict(values)], sort_keys=True).encode())
+    files = [top / "requirements.lock", *(top / "src").rglob("*.py"), *(top / "data").rglob("*")]
+    for file in sorted(file for file in files if file.is_file()):
+        digest.update(
+            str(file.relative_to(top)).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest()
+        )
+    return digest.hexdigest()[:16]
+
+
+def is_current(path: Path, values: Mapping[str, Value]) -> bool:
+    """Whether the executed notebook is there and nothing that it depends on has changed."""
+    output = executed() / path.name
+    if not output.is_file():
+        return False
+    return nbformat.read(output, as_version=4).metadata.get("flowprune", {}).get("stamp") == stamp(
+        path, values
+    )
+
+
+def execute(
+    path: Path,
+    values: Mapping[str, Value] | None = None,
+    *,
+    on_cell: Callable[[int, int], None] = lambda done, total: None,
+    env: Mapping[str, str] | None = None,
+) -> Path:
+    """Execute a notebook and return the executed copy, ``book/executed/NAME.ipynb``.
+
+    Args:
+        path: the notebook.
+        values: parameters to inject, checked by :func:`~flowprune.study.parameters.settings`.
+        on_cell: called with (code cells done, code cells in all) after each of them.
+        env: environment variables for the kernel, beside those of this process.
+
+    Raises:
+        NotebookError: naming the cell and the error when a cell fails. The copy up to that cell is kept as
+            ``NAME.failed.ipynb``; an earlier good copy stays as it was.
+    """
+    mark = stamp(path, values or {})  # taken before, so that a change made meanwhile is noticed the next time
+    output = executed() / path.name
+    part = output.with_suffix(".failed.ipynb")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            path,
+            part,
+            dict(values or {}),
+            engine_name="flowprune",
+            kernel_name="python3",
+            progress_bar=False,
+            on_cell=on_cell,
+            env={**os.environ, **(env or {})},
+        )
+    except PapermillExecutionError as error:
+        line = next((row.strip() for row in error.source.splitlines() if row.strip()), "")
+        said = " ".join(error.evalue.split())
+        raise NotebookError(
+            f"{path.stem} failed in cell {error.cell_index} ({line!r}) with {error.ename}: {said} "
+            f"(see {part})"
+        ) from error
+    notebook = nbformat.read(part, as_version=4)
+    notebook.metadata["flowprune"] = {"stamp": mark}
+    nbformat.write(notebook, part)
+    part.replace(output)
+    return output
+
+
+def execute_all() -> Iterator[tuple[str, bool]]:
+    """Bring every executed notebook up to date, some side by side; yield (name, whether it ran) as they end.
+
+    A notebook with a full profile is executed with it, the others with their defaults.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // SIDE_BY_SIDE))
+    env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+
+    def update(path: Path) -> tuple[str, bool]:
+        full = (path.parent / "profiles" / f"{path.stem}.yaml").is_file()
+        values = settings(path, profile="full" if full else "quick")
+        stale = not is_current(path, values)
+        if stale:
+            execute(path, values, env=env)
+        return path.stem, stale
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for finished in as_completed([pool.submit(update, path) for path in notebooks().values()]):
+            yield finished.result()
+
+
+class _Engine(papermill.engines.NBClientEngine):
+    """Papermill's own engine, which also reports finished cells and gives each kernel its own environment."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, on_cell, env, **_):
+        total = sum(cell.cell_type == "code" for cell in nb_man.nb.cells)
+        done = itertools.count(1)
+        client = PapermillNotebookClient(
+            nb_man,
+            kernel_name=kernel_name,
+            timeout=None,
+            on_cell_executed=lambda **_: on_cell(next(done), total),
+        )
+        client.execute(env=env)
+
+
+papermill.engines.papermill_engines.register("flowprune", _Engine)
