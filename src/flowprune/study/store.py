@@ -51,7 +51,8 @@ def recomputing() -> bool:
 
 
 @cache
-def _temporary() -> Path:
+def temporary() -> Path:
+    """A folder of this process alone, gone when it ends."""
     folder = Path(tempfile.mkdtemp(prefix="flowprune-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -78,7 +79,7 @@ class Store:
         nothing published.
         """
         if recomputing():
-            return cls(_temporary() / "trials.sqlite", None)
+            return cls(temporary() / "trials.sqlite", None)
         return cls(project.state() / "trials.sqlite", project.root() / "data" / "trials")
 
     # reading
@@ -167,8 +168,7 @@ class Store:
         rows = self.get(trial.key for trial in trials)
         if lacking := [trial for trial in trials if trial.key not in rows]:
             raise StoreError(
-                f"{len(lacking)} of {len(trials)} trials have no row yet, first {lacking[0]}: "
-                "collect them."
+                f"{len(lacking)} of {len(trials)} trials have no row yet, first {lacking[0]}: collect them."
             )
         if self.folder is None:
             raise StoreError("A temporary store publishes nothing: unset FLOWPRUNE_RECOMPUTE.")
@@ -183,8 +183,8 @@ class Store:
         part.replace(file)
         return file
 
-    # many processes on one store: a claim is alive as long as its owner holds the lock of a file, which the system
-    # releases even when the owner is killed
+    # many processes on one store: a claim is alive as long as its owner holds the lock of a file, which the
+    # system releases even when the owner is killed
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -248,7 +248,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"The local store {self.path} cannot be used ({error}). Move it away together with its -wal "
-                "and -shm files: published rows stay readable, and trials that only it held are computed again."
+                "and -shm files: published rows stay readable, trials that only it held are computed again."
             ) from None
 
     @contextmanager
