@@ -1,8 +1,9 @@
-"""The study: trials and where they are kept, statistics, claims, figures and notebooks. Knows nothing of
-graphs.
-"""
+"""The study: trials and their store, statistics, claims, figures and notebooks. Knows nothing of graphs."""
 
 from .store import Store, StoreError, StoreWarning
 from .trials import SpecError, Trial, collect, spec
+from .verification import passed, verify
 
-__all__ = ["SpecError", "Store", "StoreError", "StoreWarning", "Trial", "collect", "spec"]
+__all__ = [
+    "SpecError", "Store", "StoreError", "StoreWarning", "Trial", "collect", "passed", "spec", "verify",
+]  # fmt: skip

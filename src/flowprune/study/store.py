@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from . import project
 
 if TYPE_CHECKING:
-    from .trials import Trial
+    from .specs import Trial
 
 Row = dict[str, Any]
 SHAPE: dict[str, type | tuple[type, ...]] = {
