@@ -15,16 +15,18 @@ def as_tensor(x: object, what: str) -> Tensor:
     """Return ``x`` (tensor, array, sparse matrix of scipy or nested list) as a tensor, sparse ones as CSR."""
     if hasattr(x, "tocsr"):  # scipy
         x = x.tocsr()
-        parts = (torch.as_tensor(part) for part in (x.indptr, x.indices, x.data))
-        indptr, indices, data = parts
-        return torch.sparse_csr_tensor(indptr.long(), indices.long(), data, size=x.shape)
+        x.sort_indices()
+        return int32(torch.sparse_csr_tensor(x.indptr, x.indices, x.data, size=x.shape))
     try:
         x = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
     except (TypeError, ValueError) as error:
         raise GraphError(f"{what} cannot be read as an array of numbers: {error}.") from error
-    if x.layout == torch.strided or x.layout == torch.sparse_csr:
-        return x
-    return x.to_sparse_csr()
+    return x if x.layout == torch.strided else int32(x.to_sparse_csr())
+
+
+def int32(A: Tensor) -> Tensor:
+    """The CSR matrix with int32 indices."""
+    return torch.sparse_csr_tensor(A.crow_indices().int(), A.col_indices().int(), A.values(), size=A.shape)
 
 
 def check_features(features: Tensor, n: int, name: str) -> None:

@@ -1,21 +1,196 @@
-"""Graphs by name: embedded, real, generated and the user's own."""
+"""Graphs by name: embedded, real, generated and the user's own.
+
+>>> load("karate").num_classes
+4
+>>> load("cycle?n=6").is_bipartite
+True
+"""
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from io import StringIO
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import torch_geometric.datasets
+from torch import Tensor
 
 from .checks import GraphError
 from .embedded import digits, karate
 from .graph import Graph
-from .synthetic import GENERATORS, generate
+from .own import from_arrays, from_pyg, load_own, read_arrays
+from .raw import checked, data_root, download, find, read, registry
+from .synthetic import GENERATORS, generate, parameters, parameters_of
+
+__all__ = ["Entry", "catalogue", "cornell_evidence", "data_root", "download", "load", "mnist"]
 
 EMBEDDED = {"karate": karate, "digits": digits}
+CORNELL = ("cornell-texas-features", "cornell-corrected")
+TABLE = "out1_node_feature_label.txt"  # features and labels, in the files of Geom-GCN
 
 
 def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
-    """The graph of this name."""
-    if name in EMBEDDED:
-        return EMBEDDED[name]()
-    if name.partition("?")[0] in GENERATORS:
+    """The graph of this name, undirected and with its splits.
+
+    Args:
+        name: an embedded graph (karate, digits), a real data set (``catalogue()`` lists them), a generated
+            graph with parameters (``"csbm?n=500&seed=1"``), or a path to a graph of one's own.
+        root: folder with the raw files of real data sets; by default ``data_root()``, then the user's cache
+            folder; what is in neither is downloaded.
+        split: ``"geom-gcn"``, the 10 fixed splits that the field uses for the data set, or, for cora,
+            citeseer and pubmed, ``"public"``, the single split of Planetoid.
+
+    Raises:
+        GraphError: for an unknown name, parameter or split; a file that is missing, truncated or not the one
+            of the registry; no network; a graph of one's own that is not as documented.
+    """
+    kind, _, query = name.partition("?")
+    if kind in EMBEDDED and not query:
+        return EMBEDDED[kind]()
+    if kind in GENERATORS:
         return generate(name)
-    raise GraphError(f"graph {name!r} is unknown.")
+    if kind == "mnist":
+        raise GraphError("'mnist' is images and not a graph; flowprune.graphs.mnist() loads it.")
+    if kind in registry():
+        return _real(name, root, split)
+    if kind.lower() == "cornell":
+        raise GraphError("'cornell' names two different graphs; allowed are 'cornell-texas-features' (as "
+                         "distributed, with the features and labels of Texas) and 'cornell-corrected'.")
+    if Path(name).suffix in (".npz", ".pt", ".csv") or Path(name).is_dir():
+        return load_own(name)
+    known = [*EMBEDDED, *registry(), *GENERATORS]
+    near = get_close_matches(kind.lower(), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"allowed are {', '.join(known)}, or a path."
+    raise GraphError(f"graph {name!r} is unknown; {hint}")
+
+
+def _real(name: str, root: Path | None, split: str) -> Graph:
+    kind, _, query = name.partition("?")
+    data = registry()[kind]
+    if split not in data.splits:
+        raise GraphError(f"{kind}: split {split!r} is unknown; allowed: {', '.join(data.splits)}.")
+    given = parameters(name, query, _published if kind == "syn-cora-published" else _read)
+    folder = find(data, root) or download(kind)
+    return _published(**given, folder=folder) if kind == "syn-cora-published" else _read(kind, folder, split)
+
+
+@lru_cache(maxsize=4)  # a graph never changes, so the last few are shared, with their operators
+def _read(name: str, folder: Path, split: str) -> Graph:
+    """Check the raw files in ``folder`` and read them with the loader that the registry names."""
+    data = registry()[name]
+    about = f"{data.about}; undirected, duplicate edges merged, self-loops dropped; {data.splits[split]}."
+    if data.loader == "npz":
+        return from_arrays(read_arrays(read(data, data.files[0], folder), name), name, about)
+    with checked(data, folder) as raw, redirect_stderr(StringIO()):  # the loaders print what they do
+        arguments = {**data.arguments, **({"split": split} if data.loader == "Planetoid" else {})}
+        loader = getattr(torch_geometric.datasets, data.loader)
+        here = {"raw_dir": str(raw), "processed_dir": str(raw / "processed")}
+        return from_pyg(type(loader.__name__, (loader,), here)(str(raw), **arguments)[0], name, about)
+
+
+def _published(homophily: float = 0.3, *, folder: Path) -> Graph:
+    """The published syn-cora graph of this level of homophily."""
+    data = registry()["syn-cora-published"]
+    levels = {file.name[1:5]: file for file in data.files}
+    file = levels.get(f"{homophily:.2f}")
+    if file is None:
+        raise GraphError(f"{data.name}: homophily {homophily} is unknown; allowed are {', '.join(levels)}.")
+    about = f"{data.about}: level {homophily:.2f}; undirected; {data.splits['geom-gcn']}."
+    arrays = read_arrays(read(data, file, folder), file.name)
+    return from_arrays(arrays, f"{data.name}?homophily={homophily:.2f}", about)
+
+
+# ---- what is there
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalogue of graphs."""
+
+    name: str
+    state: Literal["embedded", "found", "downloadable", "generated"]
+    where: str  # folder, or address, or parameters of a generated graph
+    checksum: str  # of files found: "correct", or what is wrong
+    about: str
+
+
+def catalogue(root: Path | None = None) -> list[Entry]:
+    """All graphs that ``load`` knows by name, and MNIST; the raw files that are found are checked."""
+    entries = [Entry(name, "embedded", "", "", _first_sentence(make)) for name, make in EMBEDDED.items()]
+    for name, data in registry().items():
+        folder = find(data, root)
+        if folder is None:
+            entries.append(Entry(name, "downloadable", data.files[0].url.rpartition("/")[0], "", data.about))
+            continue
+        try:
+            for file in data.files:
+                read(data, file, folder)
+            checksum = "correct"
+        except GraphError as error:
+            checksum = str(error)
+        entries.append(Entry(name, "found", str(folder), checksum, data.about))
+    return entries + [Entry(name, "generated", _parameters_text(make), "", _first_sentence(make))
+                      for name, make in GENERATORS.items()]
+
+
+def _parameters_text(make: Callable) -> str:
+    return "&".join(f"{key}={value}" for key, value in parameters_of(make).items())
+
+
+def _first_sentence(make: Callable) -> str:
+    return make.__doc__.partition("\n")[0].rstrip(".:")
+
+
+def cornell_evidence(root: Path | None = None) -> pd.DataFrame:
+    """Which "Cornell" carries the features and labels of Texas: one row for each version and for Texas.
+
+    ``sha256`` is that of the raw file of features and labels, from the registry; ``file of Texas`` says
+    whether it is the file of Texas byte for byte. Where the raw files are found, further columns compare the
+    arrays that were read from them; nothing is downloaded.
+    """
+    rows, graphs = [], {}
+    for name in (*CORNELL, "texas"):
+        data = registry()[name]
+        sums = {file.name: file.sha256 for file in data.files}
+        rows.append({"data set": name, "sha256": sums[TABLE]})
+        if find(data, root) is not None:
+            graphs[name] = load(name, root)
+    table = pd.DataFrame(rows).set_index("data set")
+    table["file of Texas"] = table["sha256"] == table.loc["texas", "sha256"]
+    for name, graph in graphs.items() if "texas" in graphs else ():
+        texas = graphs["texas"]
+        features = graph.features.to_dense(), texas.features.to_dense()
+        table.loc[name, "features of Texas"] = torch.equal(*features)
+        table.loc[name, "labels of Texas"] = torch.equal(graph.labels, texas.labels)
+        table.loc[name, "edges of Texas"] = torch.equal(graph.edge_index, texas.edge_index)
+        table.loc[name, "class counts"] = ", ".join(map(str, graph.labels.bincount().tolist()))
+        table.loc[name, "edge homophily"] = graph.homophily()
+    return table
+
+
+def mnist(root: Path | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """MNIST: training images [60000, 28, 28] uint8 and labels [60000] int64, then 10000 for testing.
+
+    Raises:
+        GraphError: as :func:`load`.
+    """
+    data = registry()["mnist"]
+    folder = find(data, root) or download("mnist")
+    images, labels, test_images, test_labels = (_idx(read(data, file, folder)) for file in data.files)
+    return images, labels.long(), test_images, test_labels.long()
+
+
+def _idx(content: bytes) -> Tensor:
+    """The array in a gzipped IDX file: two zero bytes, type 8 (uint8), rank, big-endian sizes, the values."""
+    raw = gzip.decompress(content)
+    rank = raw[3]
+    shape = np.frombuffer(raw, ">u4", count=rank, offset=4)
+    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape).copy())
