@@ -1,4 +1,4 @@
-"""What was measured on the real data sets: a small record for the data page, which is built without the data too."""
+"""What was measured on the real data sets: a record for the data page, which is built without the data."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ def pages(toc: Path) -> list[str]:
 def faults(folder: Path, expected: list[str]) -> Iterator[str]:
     """What is wrong with a built book, one sentence each.
 
-    Looked for: pages that are missing, tracebacks and error boxes, warnings printed by a notebook, a chapter without
-    any output, images without alternative text, links within the book that lead nowhere, and anything loaded from
-    another host.
+    Looked for: pages that are missing, tracebacks and error boxes, warnings printed by a notebook, a chapter
+    without any output, images without alternative text, links within the book that lead nowhere, and anything
+    loaded from another host.
     """
     for name in expected:
         page = folder / f"{name}.html"

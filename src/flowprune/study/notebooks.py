@@ -25,7 +25,7 @@ from .parameters import NotebookError, Parameter, Value, lookup, parameters, set
 
 __all__ = ["NotebookError", "Parameter", "execute", "execute_all", "find", "parameters", "settings"]
 
-SIDE_BY_SIDE = 2  # notebooks that execute_all runs at the same time, sharing the processor's cores
+SIDE_BY_SIDE = 2  # notebooks that execute_all runs at the same time
 
 
 def notebooks() -> dict[str, Path]:
@@ -129,17 +129,22 @@ def execute(
     return output
 
 
+def for_book(path: Path) -> dict[str, Value]:
+    """The parameters with which the book executes a notebook: its full profile, or its defaults without one."""
+    full = (path.parent / "profiles" / f"{path.stem}.yaml").is_file()
+    return settings(path, profile="full" if full else "quick")
+
+
 def execute_all() -> Iterator[tuple[str, bool]]:
     """Bring every executed notebook up to date, some side by side; yield (name, whether it ran) as they end.
 
-    A notebook with a full profile is executed with it, the others with their defaults.
+    The cores of the processor are shared among the kernels that run at the same time.
     """
     threads = str(max(1, (os.cpu_count() or 1) // SIDE_BY_SIDE))
     env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
     def update(path: Path) -> tuple[str, bool]:
-        full = (path.parent / "profiles" / f"{path.stem}.yaml").is_file()
-        values = settings(path, profile="full" if full else "quick")
+        values = for_book(path)
         stale = not is_current(path, values)
         if stale:
             execute(path, values, env=env)

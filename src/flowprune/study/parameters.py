@@ -56,7 +56,7 @@ class Parameter:
         return self.check(_scalar(text, type(self.default)))
 
     def check(self, value: Any) -> Value:
-        """Return the value if its type is the default's (an int may stand for a float), else raise an error."""
+        """Return the value if it has the default's type (an int may stand for a float), else raise."""
         many = isinstance(self.default, list)
         kind = type(self.default[0] if many else self.default)
         items = value if isinstance(value, list) else [value]

@@ -1,0 +1,87 @@
+"""The plan of the library, drawn from what its modules import."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+FLOORS = (("cli",), ("experiments",), ("flows", "dynamics"), ("training", "graphs", "study"))
+ABOUT = {
+    "cli": "list, run, book, verify, claims, data, cite",
+    "experiments": "what a trial is",
+    "flows": "one equation, one class",
+    "dynamics": "energy, spectra",
+    "training": "the replica axis, fit",
+    "graphs": "one Graph, data sets",
+    "study": "trials, claims, figures, book",
+}
+WIDTH, HEIGHT, ROOM, TALL = 700, 400, 190, 54
+
+
+def imports(package: Path) -> set[tuple[str, str]]:
+    """Pairs of rooms (importing, imported), read from the modules of the package."""
+    found = set()
+    for file in package.rglob("*.py"):
+        inside = file.relative_to(package)
+        room = inside.parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(file.read_text())):
+            for name in _names(node, ("flowprune", *inside.parts[:-1])):
+                target = name.split(".")[1:2]
+                if target and target[0] in ABOUT and room in ABOUT and target[0] != room:
+                    found.add((room, target[0]))
+    return found
+
+
+def _names(node: ast.AST, here: tuple[str, ...]) -> list[str]:
+    """Full names of the modules that an import statement in the package ``here`` may mean."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names if alias.name.startswith("flowprune")]
+    if isinstance(node, ast.ImportFrom):
+        base = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
+        module = ".".join(part for part in (base, node.module) if part)
+        return [f"{module}.{alias.name}" for alias in node.names] if module.startswith("flowprune") else []
+    return []
+
+
+def svg(package: Path) -> str:
+    """The rooms on their floors with an arrow for each import between rooms, as one accessible picture."""
+    place = {}
+    for floor, rooms in enumerate(FLOORS):
+        for i, room in enumerate(rooms):
+            place[room] = (WIDTH * (2 * i + 1) / (2 * len(rooms)), 12 + floor * (HEIGHT - 24 - TALL) / 3)
+    arrows = sorted(imports(package))
+    shapes = [_arrow(*place[a], *place[b]) for a, b in arrows]
+    shapes += [_room(room, *at) for room, at in place.items()]
+    told = "; ".join(f"{a} imports {b}" for a, b in arrows)
+    marker = (
+        '<marker id="fp-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto">'
+        '<path d="M0 0 L8 4 L0 8 z"/></marker>'
+    )
+    return (
+        f'```{{raw}} html\n<svg class="fp-plan" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-labelledby="fp-plan-title">'
+        f'<title id="fp-plan-title">The rooms of the library on four floors: {told}.'
+        f"</title><defs>{marker}</defs>{''.join(shapes)}</svg>\n```\n"
+    )
+
+
+def _room(room: str, x: float, y: float) -> str:
+    return (
+        f'<rect x="{x - ROOM / 2:.0f}" y="{y:.0f}" width="{ROOM}" height="{TALL}" rx="6"/>'
+        f'<text x="{x:.0f}" y="{y + 23:.0f}">{room}</text>'
+        f'<text class="small" x="{x:.0f}" y="{y + 41:.0f}">{ABOUT[room]}</text>'
+    )
+
+
+def _arrow(x: float, y: float, u: float, v: float) -> str:
+    """From the lower edge of one room to the upper edge of another, or from side to side on one floor."""
+    if y == v:
+        side = ROOM / 2 if u > x else -ROOM / 2
+        start, end = f"M{x + side:.0f} {y + TALL / 2:.0f}", f"L{u - side:.0f} {v + TALL / 2:.0f}"
+        return f'<path marker-end="url(#fp-head)" d="{start} {end}"/>'
+    lean = max(-70, min(70, (x - u) / 4))
+    return (
+        f'<path marker-end="url(#fp-head)" d="M{x - lean:.0f} {y + TALL:.0f} '
+        f'C{x - lean:.0f} {y + TALL + 40:.0f} {u + lean:.0f} {v - 40:.0f} {u + lean:.0f} {v:.0f}"/>'
+    )
