@@ -1,0 +1,48 @@
+"""Graph convolution: F(t+1) = σ(Ā F(t) W(t) + b), plain and residual (Kipf and Welling, arXiv 1609.02907)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from flowprune.training.replicas import Dropout, Linear, propagate
+
+
+class Convolution(nn.Module):
+    """One graph convolution Ā F W + b of R replicas; equals PyTorch Geometric's ``GCNConv`` on Ā with self-loops."""
+
+    def __init__(self, seeds: Sequence[int], name: str, d_in: int, d_out: int):
+        super().__init__()
+        self.linear = Linear(seeds, name, d_in, d_out, bias=False)
+        self.bias = nn.Parameter(torch.zeros(len(seeds), d_out))
+
+    def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
+        return propagate(adjacency, self.linear(F)) + self.bias
+
+
+class GCN(nn.Module):
+    """``depth`` graph convolutions with ReLU; weights of their own for each layer.
+
+    Args:
+        seeds, dropout: one integer and one rate a replica.
+        d: channels.
+        depth: number of layers.
+        residual: F(t+1) = F(t) + σ(Ā F(t) W(t) + b) instead of replacing F(t).
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], d: int, depth: int, *, dropout: Sequence[float], residual: bool = False
+    ):
+        super().__init__()
+        self.layers = nn.ModuleList(Convolution(seeds, f"conv{m}", d, d) for m in range(depth))
+        self.dropouts = nn.ModuleList(Dropout(seeds, f"conv{m}", dropout) for m in range(depth))
+        self.residual = residual
+
+    def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
+        """``[n, R, d] → [n, R, d]``; Ā usually carries self-loops (``Graph.with_self_loops``)."""
+        for convolution, dropout in zip(self.layers, self.dropouts, strict=True):
+            update = convolution(dropout(F), adjacency).relu()
+            F = F + update if self.residual else update
+        return F

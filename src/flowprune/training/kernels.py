@@ -1,0 +1,110 @@
+"""Compiled loops for the CPU, where a pass over the state costs as much as the sparse product.
+
+Each has the same formula in torch beside its caller, for other devices; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numba
+import numpy as np
+
+# "contract" allows fused multiply-add and nothing else: a number that is not finite must still propagate.
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+def keep_freed_pages() -> None:
+    """Ask glibc not to hand freed memory back, so that the next pass does not fault its pages in again.
+
+    States of a few hundred kilobytes are allocated and freed at every step; returning them to the kernel each time
+    costs more than the arithmetic on them. Does nothing where the C library is another one.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+    mallopt(M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc accepts
+    mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+@_compiled
+def linear_trajectory(crow, col, value, F0, a, b, c, states):
+    """M steps F ← a_m F + b_m ĀF + c_m F(0), state m in ``states[m mod K]``.
+
+    Args: CSR arrays of Ā; F0 ``[n, D]``; a, b, c ``[M, D]``; states ``[K, n, D]``, all kept when K = M.
+    """
+    n, D = F0.shape
+    M, K = a.shape[0], states.shape[0]
+    moved = np.empty(D, F0.dtype)
+    for m in range(M):
+        F = F0 if m == 0 else states[(m - 1) % K]
+        out = states[m % K]
+        for i in range(n):
+            moved[:] = 0
+            for e in range(crow[i], crow[i + 1]):
+                v, j = value[e], col[e]
+                for k in range(D):
+                    moved[k] += v * F[j, k]
+            for k in range(D):
+                out[i, k] = a[m, k] * F[i, k] + b[m, k] * moved[k] + c[m, k] * F0[i, k]
+
+
+@_compiled
+def linear_adjoint(crow, col, value, F0, a, b, weight, states, G, db, da, dF0):
+    """Go back through :func:`linear_trajectory`: returns the gradient that reaches F(0) through the first step.
+
+    Adds Σ_m w_m F ⊙ ĀG to db (``[1, D]``, or ``[M, D]`` with a row for each step), Σ_m w_m F ⊙ G to da ``[D]`` and
+    Σ_m w_m G to dF0 ``[n, D]``; w is ``weight [M]``.
+    """
+    n, D = F0.shape
+    M = a.shape[0]
+    moved = np.empty(D, F0.dtype)
+    buffers = np.empty((2, n, D), F0.dtype)
+    for m in range(M - 1, -1, -1):
+        F = F0 if m == 0 else states[m - 1]
+        out = buffers[m % 2]
+        w, s = weight[m], min(m, db.shape[0] - 1)
+        for i in range(n):
+            moved[:] = 0
+            for e in range(crow[i], crow[i + 1]):
+                v, j = value[e], col[e]
+                for k in range(D):
+                    moved[k] += v * G[j, k]
+            for k in range(D):
+                g, f = G[i, k], w * F[i, k]
+                db[s, k] += f * moved[k]
+                da[k] += f * g
+                dF0[i, k] += w * g
+                out[i, k] = a[m, k] * g + b[m, k] * moved[k]
+        G = out
+    return G
+
+
+@numba.njit(inline="always")
+def _scramble(x):
+    x = np.uint32(np.uint32(x) * np.uint32(0x7FEB352D))
+    x = np.uint32(x ^ np.uint32(np.int32(x) >> 15))
+    return np.uint32(x * np.uint32(0x9E3779B9))
+
+
+@_compiled
+def dropout_mask(key, threshold, scale, out):
+    """The mask of :class:`~flowprune.training.replicas.Dropout` for all entries of ``out [n, R, d]``."""
+    n, R, d = out.shape
+    for i in range(n):
+        for r in range(R):
+            word = np.uint32(key[r])
+            for k in range(d):
+                x = _scramble(_scramble(np.uint32(i * d + k)) ^ word)
+                out[i, r, k] = scale[r] if np.int32(x) >= threshold[r] else 0
+
+
+@_compiled
+def drop_entries(entry, replica, value, key, threshold, scale, out):
+    """Stored values after dropout; value e belongs to a replica and is hashed by its entry number."""
+    for e in range(entry.size):
+        r = replica[e]
+        x = _scramble(_scramble(np.uint32(entry[e])) ^ np.uint32(key[r]))
+        out[e] = value[e] * scale[r] if np.int32(x) >= threshold[r] else 0
