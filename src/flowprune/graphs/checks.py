@@ -18,7 +18,7 @@ def as_tensor(x: object, what: str) -> Tensor:
         x.sort_indices()
         return int32(torch.sparse_csr_tensor(x.indptr, x.indices, x.data, size=x.shape))
     try:
-        x = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+        x = x if isinstance(x, Tensor) else torch.as_tensor(np.require(x, requirements="W"))
     except (TypeError, ValueError) as error:
         raise GraphError(f"{what} cannot be read as an array of numbers: {error}.") from error
     return x if x.layout == torch.strided else int32(x.to_sparse_csr())

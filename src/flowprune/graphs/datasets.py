@@ -34,6 +34,7 @@ from .synthetic import GENERATORS, generate, parameters, parameters_of
 __all__ = ["Entry", "catalogue", "cornell_evidence", "data_root", "download", "load", "mnist"]
 
 EMBEDDED = {"karate": karate, "digits": digits}
+MADE = {**EMBEDDED, **GENERATORS}
 CORNELL = ("cornell-texas-features", "cornell-corrected")
 TABLE = "out1_node_feature_label.txt"  # features and labels, in the files of Geom-GCN
 
@@ -53,11 +54,9 @@ def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
         GraphError: for an unknown name, parameter or split; a file that is missing, truncated or not the one
             of the registry; no network; a graph of one's own that is not as documented.
     """
-    kind, _, query = name.partition("?")
-    if kind in EMBEDDED and not query:
-        return EMBEDDED[kind]()
-    if kind in GENERATORS:
-        return generate(name)
+    kind = name.partition("?")[0]
+    if kind in MADE:
+        return generate(name, MADE[kind])
     if kind == "mnist":
         raise GraphError("'mnist' is images and not a graph; flowprune.graphs.mnist() loads it.")
     if kind in registry():
@@ -74,11 +73,11 @@ def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
 
 
 def _real(name: str, root: Path | None, split: str) -> Graph:
-    kind, _, query = name.partition("?")
+    kind = name.partition("?")[0]
     data = registry()[kind]
     if split not in data.splits:
         raise GraphError(f"{kind}: split {split!r} is unknown; allowed: {', '.join(data.splits)}.")
-    given = parameters(name, query, _published if kind == "syn-cora-published" else _read)
+    given = parameters(name, _published if kind == "syn-cora-published" else _read)
     folder = find(data, root) or download(kind)
     return _published(**given, folder=folder) if kind == "syn-cora-published" else _read(kind, folder, split)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch_geometric.datasets import KarateClub
 
+from .checks import GraphError
 from .graph import Graph, random_splits
 
 SPLITS = 10
@@ -28,6 +29,8 @@ def digits(k: int = 10) -> Graph:
 
     Features are the 64 pixels in [0, 1]; distances are Euclidean; an edge needs one direction only.
     """
+    if not 1 <= k < 1797:
+        raise GraphError(f"parameter k = {k} is out of range; it must be between 1 and 1796.")
     from sklearn.datasets import load_digits  # here, as it takes most of a second to import
     from sklearn.neighbors import kneighbors_graph
 

@@ -268,6 +268,9 @@ class Graph:
             raise GraphError(f"{self.name}: homophily needs labels and the graph has none.")
         return float(pyg_homophily(remove_self_loops(self.edge_index)[0], self.labels, method=kind))
 
+    def __deepcopy__(self, memo: dict) -> Graph:
+        return self  # it never changes, and torch cannot copy CSR tensors
+
     def __repr__(self) -> str:
         return (f"Graph({self.name!r}, n={self.n}, edges={self.num_edges}, features={self.num_features}, "
                 f"classes={self.num_classes}, splits={self.num_splits})")

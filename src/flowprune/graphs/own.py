@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
+from torch_geometric.data.storage import GlobalStorage
 
 from .checks import GraphError
 from .graph import Graph, compact, random_splits
@@ -24,6 +27,7 @@ from .graph import Graph, compact, random_splits
 SPLITS = 10
 MASKS = ("train", "val", "test")
 NO_MASKS = (None, None, None)
+SAFE = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]  # what a saved Data consists of, besides tensors
 FORMS = "a .npz file, a .pt file, an edge list .csv or a folder with edges.csv"
 
 
@@ -117,13 +121,17 @@ def from_tables(edges: Path, name: str = "own") -> Graph:
     nodes = _read_csv(beside, ["id"])
     index = pd.Index(nodes["id"])
     if index.has_duplicates:
-        raise GraphError(f"{beside}: id {index[index.duplicated()][0]!r} is given twice; ids must differ.")
+        raise GraphError(f"{beside}: id {index[index.duplicated()][0]} is given twice; ids must differ.")
     edge_index = np.stack([index.get_indexer(table[end]) for end in ("source", "target")])
     if (edge_index < 0).any():
         end, row = np.argwhere(edge_index < 0)[0]
         stranger = table[("source", "target")[end]][row]
         raise GraphError(f"{edges}, line {row + 2}: node {stranger} is out of range; allowed are the ids in "
                          f"{beside.name}.")
+    if "split" in nodes and not nodes["split"].dropna().isin(MASKS).all():
+        row = int((~nodes["split"].isin([*MASKS, np.nan])).argmax())
+        raise GraphError(f"{beside}, line {row + 2}: split {nodes['split'][row]!r} is unknown; "
+                         f"allowed are {', '.join(MASKS)} or nothing.")
     columns = nodes.drop(columns=["id", "label", "split"], errors="ignore")
     words = [column for column in columns if not pd.api.types.is_numeric_dtype(columns[column])]
     if words:
@@ -162,10 +170,13 @@ def _csr_of(arrays: Mapping[str, np.ndarray], prefix: str, name: str) -> sp.csr_
 
 def _read_pt(path: Path) -> Data:
     try:
-        content: Data | dict[str, Tensor] = torch.load(path, weights_only=True)
+        torch.serialization.add_safe_globals(SAFE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch wonders about other pickle protocols
+            content: Data | dict[str, Tensor] = torch.load(path, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise GraphError(f"{path} cannot be opened safely; save a torch-geometric Data or the dictionary "
-                         f"data.to_dict() with torch.save ({str(error).splitlines()[0]}).") from error
+        raise GraphError(f"{path} is truncated or holds more than tensors and is not opened; allowed is a "
+                         "torch-geometric Data, or its to_dict(), saved with torch.save.") from error
     if isinstance(content, Mapping):
         content = Data.from_dict(dict(content))
     if not isinstance(content, Data):

@@ -73,7 +73,7 @@ def data_root() -> Path:
 
 
 def find(data: DataSet, root: Path | None = None) -> Path | None:
-    """The folder with files of ``data`` under ``root``, by default ``data_root()``, or in the cache, or None."""
+    """The folder with files of ``data`` under ``root`` (default ``data_root()``) or in the cache, or None."""
     for place in (Path(root) if root else data_root(), cache_root()):
         folder = place / data.folder
         if any((folder / file.name).exists() for file in data.files):

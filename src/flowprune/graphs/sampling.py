@@ -104,7 +104,7 @@ def _distinct_pairs(labels: np.ndarray, same: bool, count: int, rng: np.random.G
 
 
 def gaussian_features(labels: np.ndarray, p: int, signal: float, rng: np.random.Generator) -> np.ndarray:
-    """Features [n, p] float32: signal · u_c + z, with a random unit vector u_c for the class and z ~ N(0, I)."""
+    """Features [n, p] float32: signal · u_c + z, a random unit vector u_c for each class and z ~ N(0, I)."""
     centre = rng.standard_normal((labels.max() + 1, p))
     centre *= signal / np.linalg.norm(centre, axis=1, keepdims=True)
     return (centre[labels] + rng.standard_normal((len(labels), p))).astype(np.float32)

@@ -1,12 +1,13 @@
 """Generated graphs: small named ones for theory, preferential attachment with a target homophily, cSBM.
 
 Every generator is a function of plain numbers with a seed. Randomness comes from numpy's PCG64 stream, so
-that a graph is the same on every machine. ``generate("path?n=10")`` calls a generator by name.
+that a graph is the same on every machine. ``generate`` reads the parameters from a name like ``"path?n=10"``.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qsl
@@ -77,13 +78,13 @@ def barbell(m: int = 5, bridge: int = 0) -> Graph:
 
 def syn_cora(n: int = 1490, classes: int = 5, m: int = 2, homophily: float = 0.5, words: int = 1433,
              signal: float = 0.3, seed: int = 0) -> Graph:
-    """A graph like syn-cora (Zhu et al. 2020): preferential attachment with a target homophily, bags of words.
+    """A graph like syn-cora (Zhu et al. 2020): preferential attachment, target homophily, bags of words.
 
     Every new node brings m edges; ``homophily`` is the probability that an edge joins equal labels. Features
     are generated bags of words; ``signal`` is the share of words drawn from the class's own pool. With the
     default a logistic regression on them is right about as often as on the published graphs (3 of 4 nodes).
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng = _generator(seed)
     labels, edges = _attached(n, classes, m, homophily, rng)
     _in_unit_interval(signal=signal)
     _at_least(classes, words=words)
@@ -98,11 +99,12 @@ def syn_products(n: int = 10000, classes: int = 10, m: int = 6, homophily: float
 
     As ``syn_cora``, with Gaussian features: ``signal`` is the length of a class mean in units of the noise.
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng = _generator(seed)
     labels, edges = _attached(n, classes, m, homophily, rng)
     _at_least(1, features=features)
     how = f"grown by preferential attachment (m = {m}) with target homophily {homophily}, Gaussian features"
-    return _labelled("syn-products", labels, edges, gaussian_features(labels, features, signal, rng), how, seed)
+    x = gaussian_features(labels, features, signal, rng)
+    return _labelled("syn-products", labels, edges, x, how, seed)
 
 
 def csbm(n: int = 1000, classes: int = 2, degree: float = 5.0, homophily: float = 0.8, features: int = 50,
@@ -112,21 +114,27 @@ def csbm(n: int = 1000, classes: int = 2, degree: float = 5.0, homophily: float 
     ``degree`` is the expected mean degree, ``homophily`` the expected share of edges within classes; features
     are Gaussian, ``signal`` is the length of a class mean in units of the noise.
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng = _generator(seed)
     _in_unit_interval(homophily=homophily)
     _at_least(2, classes=classes)
     _at_least(2 * classes, n=n)
     _at_least(1, features=features)
+    _at_least(0, degree=degree, signal=signal)
     labels = balanced_labels(n, classes, rng)
     size = np.bincount(labels)
     pairs = np.array([(size * (size - 1)).sum(), n * n - (size**2).sum()]) / 2
     p = np.array([homophily, 1 - homophily]) * degree * n / 2 / pairs
     if not (p >= 0).all() or not (p <= 1).all():
-        raise GraphError(f"parameter degree = {degree} is out of range; with n = {n} and homophily = {homophily} "
-                         f"it must be between 0 and {degree / p.max():.4g}.")
+        raise GraphError(f"parameter degree = {degree} is out of range; with n = {n} and homophily = "
+                         f"{homophily} it must be between 0 and {degree / p.max():.4g}.")
     edges = block_edges(labels, *p, rng)
     how = f"a contextual block model with mean degree {degree} and target homophily {homophily}"
     return _labelled("csbm", labels, edges, gaussian_features(labels, features, signal, rng), how, seed)
+
+
+def _generator(seed: int) -> np.random.Generator:
+    _at_least(0, seed=seed)
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def _attached(n: int, classes: int, m: int, homophily: float,
@@ -141,7 +149,8 @@ def _attached(n: int, classes: int, m: int, homophily: float,
     return labels, attachment_edges(labels, m, compatibility(classes, homophily), rng)
 
 
-def _labelled(name: str, labels: np.ndarray, edges: np.ndarray, features: object, how: str, seed: int) -> Graph:
+def _labelled(name: str, labels: np.ndarray, edges: np.ndarray, features: object, how: str,
+              seed: int) -> Graph:
     train, val, test = random_splits(labels, SPLITS, seed=seed)
     return Graph.from_edges(
         name, edges, features=compact(features), labels=labels, train=train, val=val, test=test,
@@ -156,19 +165,16 @@ GENERATORS: dict[str, Callable[..., Graph]] = {
 }
 
 
-def generate(name: str) -> Graph:
-    """The generated graph of this name, parameters as in a web address: ``"cycle?n=12"``.
+def generate(name: str, function: Callable[..., Graph]) -> Graph:
+    """The graph that ``function`` makes, its parameters read from the name as in a web address.
 
     Raises:
-        GraphError: for an unknown generator or parameter, or a value of the wrong type or range.
+        GraphError: for an unknown parameter, or a value of the wrong type or range.
 
-    >>> generate("bipartite?a=2&b=3")
+    >>> generate("bipartite?a=2&b=3", bipartite)
     Graph('bipartite?a=2&b=3', n=5, edges=6, features=0, classes=0, splits=0)
     """
-    kind, _, query = name.partition("?")
-    if kind not in GENERATORS:
-        raise GraphError(f"{kind!r} is not a generated graph; allowed are {', '.join(GENERATORS)}.")
-    return replace(GENERATORS[kind](**parameters(name, query, GENERATORS[kind])), name=name)
+    return replace(function(**parameters(name, function)), name=name)
 
 
 def parameters_of(function: Callable) -> dict[str, int | float | str]:
@@ -177,9 +183,9 @@ def parameters_of(function: Callable) -> dict[str, int | float | str]:
             if p.default is not p.empty}
 
 
-def parameters(name: str, query: str, function: Callable) -> dict[str, int | float | str]:
-    """Parse ``"n=10&seed=1"`` into arguments of ``function``, each of the type of its default."""
-    defaults = parameters_of(function)
+def parameters(name: str, function: Callable) -> dict[str, int | float | str]:
+    """Read ``"path?n=10&seed=1"`` as arguments of ``function``, each of the type of its default."""
+    query, defaults = name.partition("?")[2], parameters_of(function)
     values = {}
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
@@ -202,7 +208,7 @@ def parameters(name: str, query: str, function: Callable) -> dict[str, int | flo
 
 def _at_least(low: float, **values: float) -> None:
     for key, value in values.items():
-        if not value >= low:
+        if not low <= value < math.inf:
             raise GraphError(f"parameter {key} = {value} is out of range; it must be at least {low}.")
 
 
