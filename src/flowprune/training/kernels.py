@@ -41,6 +41,7 @@ def linear_trajectory(crow, col, value, F0, a, b, c, states):
     for m in range(M):
         F = F0 if m == 0 else states[(m - 1) % K]
         out = states[m % K]
+        am, bm, cm = a[m], b[m], c[m]
         for i in range(n):
             moved[:] = 0
             for e in range(crow[i], crow[i + 1]):
@@ -48,7 +49,7 @@ def linear_trajectory(crow, col, value, F0, a, b, c, states):
                 for k in range(D):
                     moved[k] += v * F[j, k]
             for k in range(D):
-                out[i, k] = a[m, k] * F[i, k] + b[m, k] * moved[k] + c[m, k] * F0[i, k]
+                out[i, k] = am[k] * F[i, k] + bm[k] * moved[k] + cm[k] * F0[i, k]
 
 
 @_compiled
@@ -65,7 +66,7 @@ def linear_adjoint(crow, col, value, F0, a, b, weight, states, G, db, da, dF0):
     for m in range(M - 1, -1, -1):
         F = F0 if m == 0 else states[m - 1]
         out = buffers[m % 2]
-        w, s = weight[m], min(m, db.shape[0] - 1)
+        w, am, bm, dbm = weight[m], a[m], b[m], db[min(m, db.shape[0] - 1)]
         for i in range(n):
             moved[:] = 0
             for e in range(crow[i], crow[i + 1]):
@@ -74,10 +75,10 @@ def linear_adjoint(crow, col, value, F0, a, b, weight, states, G, db, da, dF0):
                     moved[k] += v * G[j, k]
             for k in range(D):
                 g, f = G[i, k], w * F[i, k]
-                db[s, k] += f * moved[k]
+                dbm[k] += f * moved[k]
                 da[k] += f * g
                 dF0[i, k] += w * g
-                out[i, k] = a[m, k] * g + b[m, k] * moved[k]
+                out[i, k] = am[k] * g + bm[k] * moved[k]
         G = out
     return G
 

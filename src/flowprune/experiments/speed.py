@@ -1,0 +1,130 @@
+"""How much faster the replica axis trains: one GRAFF model, ours against a plain PyTorch Geometric one, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+from typing import Annotated, Any, ClassVar, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_geometric.nn import MessagePassing
+
+from flowprune.experiments.nodes import NodeTrial, build, prepared, published_settings
+from flowprune.flows.gradient import steps_of
+from flowprune.graphs import Graph
+from flowprune.study.specs import Trial, spec
+from flowprune.training.fit import chunk_size, fit
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@spec
+class SpeedTrial(Trial):
+    """Train the first ``splits`` splits with published settings, evaluating every epoch, both ways in turn.
+
+    The plain way runs split by split, with dense features, ``torch.nn.functional.dropout`` and PyTorch Geometric's
+    default gather and scatter. Every chunk of ours is timed beside the same splits of the plain way. ``chunk`` is the
+    number of replicas in one pass; 0 takes what :func:`~flowprune.training.fit.chunk_size` says.
+    """
+
+    experiment: ClassVar[str] = "speed"
+    version: ClassVar[int] = 1
+
+    dataset: str
+    splits: Count = 10
+    epochs: Count = 20
+    chunk: Annotated[int, Field(ge=0)] = 0
+    repetition: Annotated[int, Field(ge=0)] = 0
+    settings: str = "cora"
+
+    @classmethod
+    def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
+        for trial in trials:
+            yield trial, trial.measure()
+
+    def measure(self) -> dict[str, Any]:
+        """Seconds of both ways for each chunk, their ratio, and the ratio of the totals."""
+        fields = published_settings(self.settings) | {"dataset": self.dataset, "epochs": self.epochs}
+        replicas = [NodeTrial(**fields, split=k, seed=0) for k in range(self.splits)]
+        graph = prepared(self.dataset, replicas[0].component)
+        size = self.chunk or chunk_size(graph.n, replicas[0].hidden, torch.device("cpu"))
+        _train(graph, [NodeTrial(**fields | {"epochs": 2}, split=0, seed=0)])  # loads the compiled loops
+        ours, plain = [], []
+        for at in range(0, self.splits, size):
+            part = replicas[at : at + size]
+            ours.append(_seconds(_train, graph, part))
+            plain.append(sum(_seconds(train_plain, graph, replica) for replica in part))
+        return {
+            "chunk_size": size,
+            "ours_seconds": ours,
+            "plain_seconds": plain,
+            "ratio": sum(plain) / sum(ours),
+            "ratios": [b / a for a, b in zip(ours, plain, strict=True)],
+        }
+
+
+def _seconds(function, *args) -> float:
+    start = perf_counter()
+    function(*args)
+    return perf_counter() - start
+
+
+def _train(graph: Graph, trials: Sequence[NodeTrial]) -> None:
+    t, index = trials[0], [trial.split for trial in trials]
+    masks = (m[index] for m in (graph.train, graph.val, graph.test))
+    decay, lr = [t.weight_decay] * len(trials), [t.lr] * len(trials)
+    fit(build(graph, trials), graph.labels, *masks, lr=lr, weight_decay=decay, epochs=t.epochs)
+
+
+class PlainGRAFF(MessagePassing):
+    """GRAFF with diagonal W and Ω on PyTorch Geometric's message passing, the way one writes it first."""
+
+    def __init__(self, features: int, classes: int, t: NodeTrial):
+        super().__init__(aggr="add")
+        self.encoder, self.decoder = nn.Linear(features, t.hidden), nn.Linear(t.hidden, classes)
+        self.w = nn.Parameter(torch.empty(t.hidden).uniform_(-1, 1))
+        self.ω = nn.Parameter(torch.empty(t.hidden).uniform_(-1, 1))
+        self.β = nn.Parameter(torch.zeros(1))
+        self.settings, self.steps = t, steps_of(t.time, t.step)
+
+    def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
+        return weight.view(-1, 1) * x_j
+
+    def forward(self, x: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
+        x = functional.dropout(x, self.settings.input_dropout, self.training)
+        F = F0 = self.encoder(x)
+        for τ in self.steps:
+            F = F + τ * (-F * self.ω + self.propagate(edge_index, x=F * self.w, weight=weight) + self.β * F0)
+        return self.decoder(functional.dropout(F.relu(), self.settings.dropout, self.training))
+
+
+def plain_inputs(graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
+    """Dense features ``[n, p]``, edge_index ``[2, E]`` and the entries of Ā on it ``[E]``."""
+    x = graph.features.to_dense() if graph.features.layout == torch.sparse_csr else graph.features
+    Ā = graph.norm_adjacency.to_sparse_coo().coalesce()
+    return x, Ā.indices(), Ā.values()
+
+
+def train_plain(graph: Graph, t: NodeTrial) -> float:
+    """Train one split the plain way; returns the test accuracy at the best validation epoch."""
+    x, edge_index, weight = plain_inputs(graph)
+    model = PlainGRAFF(x.shape[1], graph.num_classes, t)
+    optimiser = torch.optim.Adam(model.parameters(), lr=t.lr, weight_decay=t.weight_decay)
+    train, val, test = (masks[t.split] for masks in (graph.train, graph.val, graph.test))
+    best, reached = -1.0, 0.0
+    for _ in range(t.epochs):
+        model.train()
+        optimiser.zero_grad()
+        logits = model(x, edge_index, weight)
+        functional.cross_entropy(logits[train], graph.labels[train]).backward()
+        optimiser.step()
+        model.eval()
+        with torch.no_grad():
+            correct = model(x, edge_index, weight).argmax(-1) == graph.labels
+        accuracy = correct[val].float().mean().item()
+        if accuracy > best:
+            best, reached = accuracy, correct[test].float().mean().item()
+    return reached
