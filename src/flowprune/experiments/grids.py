@@ -1,0 +1,135 @@
+"""Which trials a chapter asks for: published settings, a declared search, and the sweep over homophily.
+
+A grid is a list of specs. Nothing here computes; ``collect`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flowprune.experiments.nodes import NodeTrial, published_settings
+from flowprune.experiments.speed import SpeedTrial
+from flowprune.study.specs import Trial
+from flowprune.study.trials import collect
+
+LABELS = {"graff": "GRAFF", "graff-frozen": "GRAFF, W frozen, Ω = 0, no source", "gcn": "GCN", "mlp": "MLP"}
+
+
+def published(dataset: str, model: str, *, splits: int = 10, seeds: int = 5) -> list[NodeTrial]:
+    """A data set's published GRAFF settings, the flow as named and everything around it unchanged.
+
+    ``graff``: W trained, Ω diagonal, source learned, as in the paper's text. ``graff-frozen``: W as drawn, Ω = 0, no
+    source, as in parts of the public code. ``gcn`` and ``mlp``: the same frame and training with another flow.
+    """
+    fields = published_settings(dataset)
+    if model == "graff-frozen":
+        fields |= {"trained": False, "omega": "zero", "source_term": False}
+    elif model in ("gcn", "mlp"):
+        fields = _frame(fields) | {"model": model}
+    elif model != "graff":
+        raise ValueError(f"unknown model {model!r}; it must be one of {', '.join(LABELS)}")
+    return _runs(fields, splits, seeds)
+
+
+def search(dataset: str, model: str, *, budget: int = 16, splits: int = 10) -> list[NodeTrial]:
+    """The declared search: ``budget`` random settings of a model, each on every split with one seed of its own.
+
+    Drawn alike for every data set and model: learning rate and weight decay log-uniform in [10⁻³, 10⁻²] and
+    [10⁻³, 10⁻¹], both dropouts uniform in [0.2, 0.6], and what belongs to the flow (GRAFF: structure diag or dd, T in
+    1, 2, 3, τ in ½, 1; GCN: depth 1 or 2, residual or not). Width and epochs are the published ones.
+    """
+    rng = np.random.default_rng(2206)
+    base = _frame(published_settings(dataset)) | {"model": model}
+    trials = []
+    for _ in range(budget):
+        drawn: dict[str, Any] = {
+            "lr": float(f"{10 ** rng.uniform(-3, -2):.4g}"),
+            "weight_decay": float(f"{10 ** rng.uniform(-3, -1):.4g}"),
+            "dropout": round(rng.uniform(0.2, 0.6), 4),
+            "input_dropout": round(rng.uniform(0.2, 0.6), 4),
+        }
+        structure, time, step = (
+            rng.choice(["diag", "dd"]),
+            rng.choice([1.0, 2.0, 3.0]),
+            rng.choice([0.5, 1.0]),
+        )
+        depth, residual = rng.choice([1, 2]), rng.choice([True, False])
+        if model == "graff":
+            drawn |= {"structure": str(structure), "time": float(time), "step": float(step)}
+        if model == "gcn":
+            drawn |= {"depth": int(depth), "residual": bool(residual)}
+        trials += _runs(base | drawn, splits, seeds=1, first=SEARCH_SEED)
+    return trials
+
+
+SEARCH_SEED = 100  # the seeds of the final runs are 0, 1, …: a choice is never tested on the run that made it
+
+
+def chosen(searched: pd.DataFrame, *, splits: int = 10, seeds: int = 5) -> list[NodeTrial]:
+    """The searched setting of the highest validation accuracy, averaged over splits, with fresh seeds."""
+    names = [name for name in NodeTrial.__pydantic_fields__ if name not in ("split", "seed", "patience")]
+    means = searched.groupby(names, sort=False).val_accuracy.mean()
+    best = zip(names, means.idxmax(), strict=True)
+    return _runs(
+        {name: value.item() if hasattr(value, "item") else value for name, value in best}, splits, seeds
+    )
+
+
+SIGNS = {
+    "prod": {"model": "graff", "structure": "prod"},
+    "neg-prod": {"model": "graff", "structure": "neg-prod"},
+    "sum": {"model": "graff", "structure": "sum"},
+    "dd": {"model": "graff", "structure": "dd"},
+    "gcn": {"model": "gcn", "depth": 3},
+    "mlp": {"model": "mlp"},
+}
+
+
+def homophily(
+    levels: Sequence[float], *, n: int = 800, graphs: int = 3, splits: int = 5, epochs: int = 200
+) -> dict[tuple[str, float], list[NodeTrial]]:
+    """The sweep over homophily on generated syn-cora graphs: trials by (variant, level).
+
+    GRAFF is the bare flow, F + τĀFW with Ω = 0 and no source, so that the sign of W alone speaks; T = 3 and τ = 1, as
+    deep as GCN's three layers. All variants train alike; graph g and split s are the same for every variant.
+    """
+    training = {"lr": 0.005, "weight_decay": 0.005, "dropout": 0.3, "input_dropout": 0.3, "epochs": epochs}
+    bare = {"omega": "zero", "source_term": False, "time": 3.0, "step": 1.0}
+    cells = {}
+    for variant, flow in SIGNS.items():
+        fields = flow | (bare if flow["model"] == "graff" else {})
+        for level in levels:
+            names = [f"syn-cora?homophily={level}&n={n}&seed={g}" for g in range(graphs)]
+            runs = [_runs(fields | training | {"dataset": name}, splits, seeds=1) for name in names]
+            cells[variant, level] = [trial for part in runs for trial in part]
+    return cells
+
+
+def _frame(fields: dict[str, Any]) -> dict[str, Any]:
+    """What surrounds the flow: data, width and training."""
+    around = ("dataset", "component", "hidden", "lr", "weight_decay", "dropout", "input_dropout")
+    return {name: fields[name] for name in around}
+
+
+def _runs(fields: dict[str, Any], splits: int, seeds: int, first: int = 0) -> list[NodeTrial]:
+    return [NodeTrial(**fields, split=s, seed=first + i) for s in range(splits) for i in range(seeds)]
+
+
+REAL = ("texas", "wisconsin", "cornell-texas-features", "cornell-corrected", "cora")
+LEVELS = tuple(round(0.1 * h, 1) for h in range(11))
+
+
+def study() -> dict[str, Callable[[], list[Trial]]]:
+    """The published trials of the whole study by the file that holds them: ``data/trials/<name>.jsonl``."""
+    models = ("graff", "gcn", "mlp")
+    return {
+        "nodes-published": lambda: [t for d in REAL for m in LABELS for t in published(d, m)],
+        "nodes-search": lambda: [t for d in REAL for m in models for t in search(d, m)],
+        "nodes-chosen": lambda: [t for d in REAL for m in models for t in chosen(collect(search(d, m)))],
+        "nodes-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
+        "speed": lambda: [SpeedTrial(dataset="cora", repetition=i) for i in range(3)],
+    }
