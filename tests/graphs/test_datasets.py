@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flowprune.graphs import Graph, GraphError, catalogue, cornell_evidence, load, mnist
+from flowprune.graphs import GraphError, catalogue, cornell_evidence, load, mnist
 from flowprune.graphs.raw import data_root, registry
 
 # nodes, undirected edges, features, classes, edge and node homophily of the undirected graph without self-loops
@@ -246,4 +246,5 @@ def test_unknown_split() -> None:
         load("texas", split="public")
     with pytest.raises(GraphError, match="allowed: geom-gcn, public"):
         load("cora", split="random")
-    assert isinstance(load("karate"), Graph)
+    with pytest.raises(GraphError, match="karate: split 'public' is unknown"):
+        load("karate", split="public")

@@ -69,6 +69,11 @@ def test_npz_with_csr_matrices(tmp_path: Path) -> None:
     assert is_the_square(load(save_npz(tmp_path / "g.npz", edges=None, node_features=None, **parts)))
 
 
+def test_npz_with_a_csr_matrix_keeps_isolated_nodes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "g.npz", adj_data=[1, 1], adj_indices=[1, 0], adj_indptr=[0, 1, 2, 2], adj_shape=[3, 3])
+    assert load(str(tmp_path / "g.npz")).degree.tolist() == [1, 1, 0]
+
+
 def test_npz_with_weights(tmp_path: Path) -> None:
     g = load(save_npz(tmp_path / "g.npz", weights=np.array([1.0, 2, 3, 4, 5, 6])))
     assert g.adjacency.to_dense()[0].tolist() == [0, 5, 0, 4]
@@ -149,6 +154,7 @@ def refused(path: str, sentence: str) -> None:
     (dict(edges=EDGES.astype(float)), "edge_index has type torch.float64"),
     (dict(node_features=FEATURES * np.nan), "8 feature values are NaN or infinite"),
     (dict(node_labels=LABELS - 1), "label -1 at node 0 is out of range"),
+    (dict(node_labels=LABELS[:, None], train_masks=None, val_masks=None, test_masks=None), "labels have shape [4, 1]"),
     (dict(node_labels=LABELS[:2]), "labels have shape [2]; allowed is [4]"),
     (dict(node_labels=np.array(["a", "b", "a", "b"])), "labels cannot be read as an array of numbers"),
     (dict(val_masks=TRAIN[None]), "split 0 overlaps, node 0 is in train and val"),

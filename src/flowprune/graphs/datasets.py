@@ -55,12 +55,15 @@ def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
             of the registry; no network; a graph of one's own that is not as documented.
     """
     kind = name.partition("?")[0]
-    if kind in MADE:
-        return generate(name, MADE[kind])
     if kind == "mnist":
         raise GraphError("'mnist' is images and not a graph; flowprune.graphs.mnist() loads it.")
     if kind in registry():
         return _real(name, root, split)
+    if split != "geom-gcn":
+        raise GraphError(f"{name}: split {split!r} is unknown; graphs that are not of the field have one set of "
+                         "splits, and allowed is the default.")
+    if kind in MADE:
+        return generate(name, MADE[kind])
     if kind.lower() == "cornell":
         raise GraphError("'cornell' names two different graphs; allowed are 'cornell-texas-features' (as "
                          "distributed, with the features and labels of Texas) and 'cornell-corrected'.")
@@ -77,9 +80,10 @@ def _real(name: str, root: Path | None, split: str) -> Graph:
     data = registry()[kind]
     if split not in data.splits:
         raise GraphError(f"{kind}: split {split!r} is unknown; allowed: {', '.join(data.splits)}.")
-    given = parameters(name, _published if kind == "syn-cora-published" else _read)
-    folder = find(data, root) or download(kind)
-    return _published(**given, folder=folder) if kind == "syn-cora-published" else _read(kind, folder, split)
+    if kind == "syn-cora-published":
+        return _published(**parameters(name, _published), root=root)
+    parameters(name, _read)  # there are none
+    return _read(kind, find(data, root) or download(kind), split)
 
 
 @lru_cache(maxsize=4)  # a graph never changes, so the last few are shared, with their operators
@@ -96,7 +100,7 @@ def _read(name: str, folder: Path, split: str) -> Graph:
         return from_pyg(type(loader.__name__, (loader,), here)(str(raw), **arguments)[0], name, about)
 
 
-def _published(homophily: float = 0.3, *, folder: Path) -> Graph:
+def _published(homophily: float = 0.3, *, root: Path | None) -> Graph:
     """The published syn-cora graph of this level of homophily."""
     data = registry()["syn-cora-published"]
     levels = {file.name[1:5]: file for file in data.files}
@@ -104,8 +108,8 @@ def _published(homophily: float = 0.3, *, folder: Path) -> Graph:
     if file is None:
         raise GraphError(f"{data.name}: homophily {homophily} is unknown; allowed are {', '.join(levels)}.")
     about = f"{data.about}: level {homophily:.2f}; undirected; {data.splits['geom-gcn']}."
-    arrays = read_arrays(read(data, file, folder), file.name)
-    return from_arrays(arrays, f"{data.name}?homophily={homophily:.2f}", about)
+    content = read(data, file, find(data, root) or download(data.name))
+    return from_arrays(read_arrays(content, file.name), f"{data.name}?homophily={homophily:.2f}", about)
 
 
 # ---- what is there

@@ -311,6 +311,8 @@ def random_splits(labels: Tensor | np.ndarray, count: int, fractions: tuple[floa
     n = len(labels)
     if min(fractions) < 0 or sum(fractions) > 1:
         raise GraphError(f"fractions {fractions} are not allowed; both must be >= 0 and their sum <= 1.")
+    if labels.ndim != 1:
+        raise GraphError(f"labels have shape {list(labels.shape)}; allowed is [n], one label per node.")
     cuts = np.rint(np.cumsum(fractions) * n).astype(int)
     part = np.empty((count, n), dtype=np.int8)
     _, of_class, size = np.unique(labels, return_inverse=True, return_counts=True)

@@ -71,6 +71,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str = "own", about: str 
     >>> from_arrays({"edges": np.array([[0, 1], [1, 2]]), "node_labels": np.array([0, 1, 0])}).num_splits
     10
     """
+    n = None
     if "edges" in arrays:
         edges, weight = np.asarray(arrays["edges"]), arrays.get("weights")
         if edges.ndim != 2 or edges.shape[1] != 2:
@@ -78,14 +79,15 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str = "own", about: str 
         edge_index = edges.T
     elif "adj_indptr" in arrays:
         A = _csr_of(arrays, "adj", name).tocoo()
-        edge_index, weight = np.stack([A.row, A.col]), A.data
+        n, edge_index, weight = A.shape[0], np.stack([A.row, A.col]), A.data
     else:
         raise GraphError(f"{name}: array 'edges' is missing; given are {', '.join(arrays) or 'none'}.")
     features = arrays.get("node_features")
     if features is None and "attr_indptr" in arrays:
         features = _csr_of(arrays, "attr", name)
-    return _own(name, edge_index, features=features, labels=arrays.get("node_labels", arrays.get("labels")),
-                weight=weight, masks=[arrays.get(f"{key}_masks") for key in MASKS], about=about)
+    labels = arrays.get("node_labels", arrays.get("labels"))
+    return _own(name, edge_index, n=n, features=features, labels=labels, weight=weight,
+                masks=[arrays.get(f"{key}_masks") for key in MASKS], about=about)
 
 
 def from_pyg(data: Data, name: str = "own", about: str = "") -> Graph:
