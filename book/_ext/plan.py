@@ -5,9 +5,17 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-FLOORS = (("cli",), ("experiments",), ("flows", "dynamics"), ("training", "graphs", "study"))
+PLACE = {  # room -> (middle, floor); imports must run to lower floors
+    "cli": (350, 0),
+    "experiments": (240, 1),
+    "flows": (130, 2),
+    "dynamics": (345, 2),
+    "training": (100, 3),
+    "graphs": (350, 3),
+    "study": (600, 3),
+}
 ABOUT = {
-    "cli": "list, run, book, verify, claims, data, cite",
+    "cli": "the command flowprune",
     "experiments": "what a trial is",
     "flows": "one equation, one class",
     "dynamics": "energy, spectra",
@@ -45,10 +53,7 @@ def _names(node: ast.AST, here: tuple[str, ...]) -> list[str]:
 
 def svg(package: Path) -> str:
     """The rooms on their floors with an arrow for each import between rooms, as one accessible picture."""
-    place = {}
-    for floor, rooms in enumerate(FLOORS):
-        for i, room in enumerate(rooms):
-            place[room] = (WIDTH * (2 * i + 1) / (2 * len(rooms)), 12 + floor * (HEIGHT - 24 - TALL) / 3)
+    place = {room: (x, 12 + floor * (HEIGHT - 24 - TALL) / 3) for room, (x, floor) in PLACE.items()}
     arrows = sorted(imports(package))
     shapes = [_arrow(*place[a], *place[b]) for a, b in arrows]
     shapes += [_room(room, *at) for room, at in place.items()]

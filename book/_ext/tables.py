@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
@@ -36,15 +37,20 @@ def ledger(found: pd.DataFrame) -> str:
         {
             "Claim": HTML(f'<span id="claim-{claim.id.lower()}">{claim.id}</span>'),
             "Kind": claim.kind,
-            "Statement": claim.statement,
+            "Statement": HTML(f'<div class="fp-statement">{escape(claim.statement)}{details(claim)}</div>'),
             "Verdict": HTML(f'<span class="{verdicts.css(claim.verdict)} fp-verdict">{claim.verdict}</span>'),
-            "Evidence": verdicts.words(claim.evidence),
             "Chapter": chapter(claim.chapter, claim.verdict),
-            "Source": ", ".join(claim.source),
         }
         for claim in found.itertuples()
     ]
     return raw(figures.table(pd.DataFrame(rows), "Claims, verdicts and evidence", sortable=True).data)
+
+
+def details(claim: Any) -> str:
+    """Evidence and explanation under a statement, where there are any."""
+    told = [f"Evidence: {verdicts.words(claim.evidence)}."] if claim.evidence else []
+    told += [claim.because] if claim.because else []
+    return "".join(f"<small>{escape(text)}</small>" for text in told)
 
 
 def chapter(name: str | None, verdict: str) -> HTML:
@@ -54,18 +60,27 @@ def chapter(name: str | None, verdict: str) -> HTML:
     return HTML(f'<a href="executed/{name}.html">{escape(name.replace("_", " "))}</a>')
 
 
+SIZES = ["Data set", "Nodes", "Edges", "Features", "Classes", "Edge homophily", "Node homophily"]
+SPLITS = ["Data set", "Splits", "Train / validation / test", "Components", "Isolated", "About"]
+
+
 def data_sets(record: Path) -> str:
     """What was measured on the real data sets, and the evidence about the two versions of Cornell."""
     content = json.loads(record.read_text())
-    graphs = figures.table(pd.DataFrame(content["graphs"]), "Real data sets, as measured", 3, sortable=True)
-    cornell = figures.table(
-        pd.DataFrame(content["cornell"]), "Two versions of Cornell beside Texas", 3, sortable=True
-    )
+    graphs = pd.DataFrame(content["graphs"])
+    cornell = pd.DataFrame(content["cornell"]).set_index("data set").T.reset_index(names="Measured")
     return (
-        raw(graphs.data)
-        + "\n## Two versions of Cornell\n\nThe files that are distributed with the fixed splits of Geom-GCN "
-        "{cite}`pei2020` give Cornell the features and labels of Texas, on the edges of Cornell. The study "
-        "names the two versions apart everywhere.\n\n" + raw(cornell.data)
+        "## Sizes and homophily\n\n"
+        + raw(figures.table(graphs[SIZES], "Undirected edges; homophily as measured", 3, sortable=True).data)
+        + "\n## Splits and connectedness\n\n"
+        + raw(
+            figures.table(graphs[SPLITS], "Nodes in each part of a split, as a range if splits differ").data
+        )
+        + "\n## Two versions of Cornell\n\n"
+        "The files that are distributed with the fixed splits of Geom-GCN {cite}`pei2020` give Cornell the "
+        "features and labels of Texas, on the edges of Cornell. The study names the two versions apart "
+        "everywhere. The checksum is that of the raw file of features and labels.\n\n"
+        + raw(figures.table(cornell, "Two versions of Cornell beside Texas", 3).data)
     )
 
 

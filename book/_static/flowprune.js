@@ -40,6 +40,7 @@ function inked(layout) {
   const grid = page.getPropertyValue("--pst-color-border").trim();
   const axis = { color: ink, gridcolor: grid, zerolinecolor: grid };
   const themed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
+  themed.margin = { t: 24, r: 16, b: 48, l: 56, ...layout.margin };
   themed.font = { ...layout.font, color: ink };
   for (const key of new Set(["xaxis", "yaxis", ...Object.keys(layout).filter((k) => /^[xy]axis/.test(k))]))
     themed[key] = { ...layout[key], ...axis };

@@ -28,7 +28,7 @@ Profile = StrEnum("Profile", ["quick", "full"])
 
 
 def main() -> None:
-    """Run the command line. An error of the project is one sentence and exit code 1; others are not caught."""
+    """Run the command line. An error of the project is one sentence and exit code 1; no other is caught."""
     try:
         app()
     except Exception as error:
@@ -81,16 +81,15 @@ def _pair(text: str) -> tuple[str, str]:
 def _bars(name: str) -> Iterator[tuple[object, Path]]:
     """Two progress bars: over cells, through the callback, and over trials, through events in the file."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        TemporaryDirectory() as folder,
-        Progress(*columns, console=err, transient=not err.is_terminal) as bars,
-    ):
+    with TemporaryDirectory() as folder, Progress(*columns, console=err) as bars:
         file, stop = Path(folder) / "progress.jsonl", threading.Event()
         cells = bars.add_task(f"{name}: cells", total=None)
         trials = bars.add_task("trials", total=None, visible=False)
 
         def follow() -> None:
-            while not stop.wait(0.2):
+            ended = False
+            while not ended:
+                ended = stop.wait(0.2)  # one more look after the end
                 lines = file.read_text().splitlines() if file.is_file() else []
                 if lines and lines[-1].endswith("}"):
                     event = json.loads(lines[-1])

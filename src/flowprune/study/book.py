@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -40,8 +41,9 @@ def build(clean: bool = False) -> Path:
     top = project.root()
     if clean:
         shutil.rmtree(top / "_build", ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(top), "-W", "-n", "--keep-going", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    builder = Path(sys.executable).with_name("jupyter-book")  # that of this environment, whatever PATH says
+    command = [builder, "build", top, "-W", "-n", "--keep-going", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if re.search("WARNING|ERROR|Error", line)]
         raise BookError("the book was not built:\n" + "\n".join(said or done.stderr.splitlines()[-20:]))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 INK, FAINT, PAPER = "#262626", "#c9c9c9", "#ffffff"
 """Text and axes, grid, background of the light theme."""
 
-_DARK = {INK: "#e4e4e4", FAINT: "#4a4f57", PAPER: "#14181e", "#000000": "#e4e4e4"}
+_DARK = {INK: "#e4e4e4", FAINT: "#4a4f57", PAPER: "#121212", "#000000": "#e4e4e4"}
 _SPARE = ("#247884", "#8a6d00", "#846060", "#5478d8", "#b4546c", "#6f7f2a")
 
 
@@ -180,7 +180,12 @@ def table(df: pd.DataFrame, caption: str, digits: int = 2, sortable: bool = Fals
     """
     if len(df.columns) > 7 and not sortable:
         raise ValueError(f"table {caption!r}: {len(df.columns)} columns; a table for reading has at most 7")
-    head = "".join(f'<th scope="col">{escape(str(column))}</th>' for column in df.columns)
+    kinds = {True: ' class="fp-number"', False: ""}
+    numeric = [all(_is_number(value) for value in df[column]) for column in df.columns]
+    head = "".join(
+        f'<th scope="col"{kinds[right]}>{escape(str(column))}</th>'
+        for column, right in zip(df.columns, numeric, strict=True)
+    )
     rows = "".join(f"<tr>{''.join(_cells(row, digits))}</tr>" for row in df.itertuples(index=False))
     kind = "fp-table fp-sortable" if sortable else "fp-table"
     return HTML(
@@ -190,11 +195,17 @@ def table(df: pd.DataFrame, caption: str, digits: int = 2, sortable: bool = Fals
     )
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _cells(row: Iterable[object], digits: int) -> Iterable[str]:
     for value in row:
         if isinstance(value, HTML):
             yield f"<td>{value.data}</td>"
-        elif isinstance(value, Real) and not isinstance(value, bool):
+        elif isinstance(value, bool):
+            yield f"<td>{'yes' if value else 'no'}</td>"
+        elif _is_number(value):
             yield f'<td class="fp-number">{number(value, digits)}</td>'
         else:
             yield f"<td>{escape(str(value))}</td>"

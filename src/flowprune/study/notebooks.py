@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from nbclient import NotebookClient
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.exceptions import PapermillExecutionError
 
@@ -130,7 +131,7 @@ def execute(
 
 
 def for_book(path: Path) -> dict[str, Value]:
-    """The parameters with which the book executes a notebook: its full profile, or its defaults without one."""
+    """The parameters with which the book executes a notebook: its full profile, else its defaults."""
     full = (path.parent / "profiles" / f"{path.stem}.yaml").is_file()
     return settings(path, profile="full" if full else "quick")
 
@@ -155,6 +156,19 @@ def execute_all() -> Iterator[tuple[str, bool]]:
             yield finished.result()
 
 
+def refresh() -> None:
+    """Store the outputs of the quick defaults in the committed notebooks, from trials that are really computed."""
+    for path in notebooks().values():
+        notebook = nbformat.read(path, as_version=4)
+        client = NotebookClient(
+            notebook, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        )
+        client.execute(env={**os.environ, "FLOWPRUNE_RECOMPUTE": "1"})
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # times, which would differ in every commit
+        nbformat.write(notebook, path)
+
+
 class _Engine(papermill.engines.NBClientEngine):
     """Papermill's own engine, which also reports finished cells and gives each kernel its own environment."""
 
@@ -165,6 +179,7 @@ class _Engine(papermill.engines.NBClientEngine):
         client = PapermillNotebookClient(
             nb_man,
             kernel_name=kernel_name,
+            extra_arguments=["--log-level=ERROR"],  # each start of ipykernel warns of its own transport
             timeout=None,
             on_cell_executed=lambda **_: on_cell(next(done), total),
         )
