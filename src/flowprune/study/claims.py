@@ -111,7 +111,8 @@ def claims() -> dict[str, Claim]:
                 error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
             )
             where = ".".join(str(step) for step in problem["loc"])
-            raise ClaimError(f"{file.name}, claim {name}: {where} {problem['msg'].lower()}") from None
+            message = problem["msg"][:1].lower() + problem["msg"][1:]
+            raise ClaimError(f"{file.name}, claim {name}: {where} {message}") from None
         if claim.rule:
             _ = claim.decided_by
         if claim.id in found:
@@ -184,7 +185,7 @@ def table() -> pd.DataFrame:
             | {"verdict": verdict, "evidence": evidence, "chapter": claim.chapter}
             | {"because": entry.get("because", "")}
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, dtype=object)  # a missing chapter stays None
 
 
 def check() -> list[Change]:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 PAUSE = 0.2  # seconds until batches that another process holds are asked for again
+PATIENCE = 10  # seconds for a scheduler to answer
 
 T, R = TypeVar("T"), TypeVar("R")
 Work = Callable[[Sequence[T]], R]
@@ -79,7 +80,8 @@ def _dask(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
     with ExitStack() as stack:
         if address:
             try:
-                client = stack.enter_context(Client(f"tcp://{address}", timeout=10, set_as_default=False))
+                fresh = Client(f"tcp://{address}", timeout=PATIENCE, set_as_default=False)
+                client = stack.enter_context(fresh)
             except (OSError, ValueError) as error:
                 raise ExecutorError(f"No Dask scheduler answers at {address} ({error}).") from None
             jobs = sum(client.nthreads().values())
@@ -87,7 +89,7 @@ def _dask(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
                 raise ExecutorError(f"The Dask scheduler at {address} has no workers.")
         else:
             stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
-            cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+            cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=":0")
             client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
         yield stack.enter_context(client.get_executor()), jobs
 

@@ -19,7 +19,8 @@ from .store import Row, Store
 from .trials import batches
 
 COLUMNS = (
-    "key", "experiment", "file", "status", "field", "published", "recomputed", "difference", "tolerance", "reason",
+    "key", "experiment", "file", "status", "field",
+    "published", "recomputed", "difference", "tolerance", "reason",
 )  # fmt: skip
 
 
