@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,7 +115,9 @@ def test_progress_events_and_silence(
 def test_a_terminal_shows_a_bar(home: Path) -> None:
     code = "from flowprune.study import collect; from sampled import Walk; collect([Walk(seed=31)])"
     screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
     subprocess.run([sys.executable, "-c", code], stderr=terminal, check=True)
+    os.set_blocking(screen, False)
     drawn = os.read(screen, 10_000)
     os.close(terminal)
     os.close(screen)
