@@ -338,8 +338,8 @@ def test_the_box_says_when_a_verdict_is_not_explained(home: Path) -> None:
     Ledger.open("smoothness").record("G3", **THEOREM)
     accept("G3", "First run.")
     box = Outline(Ledger.open("smoothness").record("G3", **THEOREM | {"counterexamples": 1})._repr_html_())
-    assert box.texts["dt"][-1] == "Not explained yet"
-    assert box.texts["dd"][-1] == "the ledger stands by: holds"
+    assert box.texts["dt"][-1] == "Ledger"
+    assert box.texts["dd"][-1] == "stands by: holds. This run differs, and nobody has explained why."
     assert box.attributes[0]["class"] == "verdict verdict-does-not-hold"
 
 

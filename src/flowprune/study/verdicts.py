@@ -36,7 +36,8 @@ class Verdict:
         pairs.append(("Evidence", f"<ul>{told}</ul>"))
         pairs.append(("Verdict", f"<strong>{SYMBOL[self.verdict]} {self.verdict}</strong>"))
         if self.accepted and self.accepted["verdict"] != self.verdict:
-            pairs.append(("Not explained yet", f"the ledger stands by: {escape(self.accepted['verdict'])}"))
+            told = f"stands by: {escape(self.accepted['verdict'])}. This run differs, and nobody has explained why."
+            pairs.append(("Ledger", told))
         elif self.accepted:
             change = f"(before: {escape(self.accepted['before'])}) " if "before" in self.accepted else ""
             pairs.append(("Explanation", change + escape(self.accepted["because"])))
