@@ -1,0 +1,1 @@
+"""What is measured on any flow: energies and frequencies."""

@@ -1,0 +1,177 @@
+"""The figures of the chapters; each takes results and returns a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import networkx as nx
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from flowprune.dynamics.energy import normalised_energy
+from flowprune.dynamics.spectra import Spectrum, linear_flow
+from flowprune.graphs import Graph
+from flowprune.study.figures import COLOUR, INK
+
+CLASSES = ("#c08424", "#5478d8")  # two classes as particles: amber circles, blue diamonds
+MARKS = ("o", "D")
+
+
+def eigenvectors(graph: Graph, which: Sequence[int]) -> Figure:
+    """Laplacian eigenvectors φ_ℓ as node colours, from the smoothest to the roughest."""
+    s = Spectrum.of(graph)
+    drawn = nx.Graph(graph.edge_index.T.tolist())
+    drawn.add_nodes_from(range(graph.n))
+    place = nx.spring_layout(drawn, seed=1, iterations=200)
+    xy = np.array([place[i] for i in range(graph.n)])
+    fig, axes = plt.subplots(1, len(which), figsize=(7, 2.7))
+    for axis, index in zip(axes, which, strict=True):
+        value = s.φ[:, index].numpy()
+        value = value * np.sign(value[np.abs(value).argmax()])
+        for i, j in drawn.edges:
+            axis.plot(*xy[[i, j]].T, color=INK, alpha=0.25, lw=0.7, zorder=1)
+        bound = np.abs(value).max()
+        axis.scatter(
+            *xy.T, c=value, cmap="PuOr", vmin=-bound, vmax=bound, s=46, edgecolors=INK, lw=0.6, zorder=2
+        )
+        axis.set_title(f"ℓ = {index % graph.n},  λ = {s.λ[index]:.2f}")
+        axis.axis("off")
+    return fig
+
+
+def two_energies(graphs: Mapping[str, Graph], time: float, seed: int) -> Figure:
+    """E_Dir(F(t)) and E_Dir(F(t)/‖F(t)‖) along Ḟ = ĀF: one may grow while the other vanishes."""
+    times = np.linspace(0, time, 80)
+    fig, axes = plt.subplots(1, 2, figsize=(7, 3.2), sharex=True)
+    for (name, graph), style in zip(graphs.items(), ("-", "--", ":"), strict=False):
+        s = Spectrum.of(graph)
+        F0 = torch.randn(graph.n, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        states = [linear_flow(s, torch.eye(3, dtype=torch.float64), F0, t) for t in times]
+        normalised = np.array([normalised_energy(graph, direction).item() for direction, _ in states])
+        log_norm = np.array([log_norm for _, log_norm in states])
+        for axis, values in zip(axes, (normalised * np.exp(2 * log_norm), normalised), strict=True):
+            axis.semilogy(times, np.maximum(values, 1e-16), style, color=INK)
+            axis.annotate(
+                name, (times[-1], max(values[-1], 1e-16)), (-4, 5), textcoords="offset points", ha="right"
+            )
+    axes[0].set_title("E_Dir(F(t))")
+    axes[1].set_title("E_Dir(F(t) / ‖F(t)‖)")
+    for axis in axes:
+        axis.set_xlabel("time t")
+    return fig
+
+
+def pulled(graph: Graph, F0: Tensor, λ_minus: float, time: float) -> tuple[np.ndarray, float]:
+    """Positions at time t in the plane under Ḟ = ĀFW, W = diag(1, λ₋), scaled to unit size, and E_Dir(F/‖F‖)."""
+    W = torch.diag(torch.tensor([1.0, λ_minus], dtype=torch.float64))
+    F, _ = linear_flow(Spectrum.of(graph), W, F0, time)
+    return (F / F.abs().max()).numpy(), normalised_energy(graph, F).item()
+
+
+def attraction(graph: Graph, F0: Tensor, values: Sequence[float], time: float) -> tuple[go.Figure, Figure]:
+    """Two classes as particles while λ₋ moves: the interactive figure, and its static picture of three positions."""
+    label = graph.labels.numpy()
+    frames = []
+    for λ in values:
+        xy, energy = pulled(graph, F0, λ, time)
+        dots = [
+            go.Scatter(
+                x=xy[label == c, 0],
+                y=xy[label == c, 1],
+                mode="markers",
+                name=f"class {c + 1}",
+                marker={"color": CLASSES[c], "symbol": ("circle", "diamond")[c], "size": 10, "opacity": 0.85},
+            )
+            for c in (0, 1)
+        ]
+        title = f"λ₋ = {λ:.2f}: normalised energy {energy:.2f} of at most {graph.rho / 2:.2f}"
+        frames.append(go.Frame(data=dots, name=f"{λ:.2f}", layout={"title": {"text": title}}))
+    axis = {"range": [-1.1, 1.1], "zeroline": True}
+    fig = go.Figure(frames[0].data, frames=frames)
+    fig.update_layout(
+        title=frames[0].layout.title,
+        xaxis=axis | {"title": "attracted channel (λ₊ = 1)"},
+        yaxis=axis | {"title": "repelled channel (λ₋)"},
+        width=640,
+        height=460,
+    )
+    return fig, _three_positions(graph, F0, (values[0], values[len(values) // 2], values[-1]), time)
+
+
+def _three_positions(graph: Graph, F0: Tensor, values: Sequence[float], time: float) -> Figure:
+    label = graph.labels.numpy()
+    fig, axes = plt.subplots(1, 3, figsize=(7, 2.9), sharex=True, sharey=True)
+    for axis, λ in zip(axes, values, strict=True):
+        xy, energy = pulled(graph, F0, λ, time)
+        for c in (0, 1):
+            axis.scatter(*xy[label == c].T, color=CLASSES[c], marker=MARKS[c], s=22, alpha=0.85)
+        axis.set(title=f"λ₋ = {λ:.2f}, energy {energy:.2f}", xlim=(-1.15, 1.15), ylim=(-1.15, 1.15))
+    axes[0].set_ylabel("repelled channel")
+    axes[1].set_xlabel("attracted channel")
+    return fig
+
+
+def homophily_curves(summary: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """Mean accuracy with its 95 % interval over homophily; ``summary``: variant, level, mean, low, high (points)."""
+    fig, axis = plt.subplots(figsize=(7, 4.4))
+    ends = {}
+    for variant, part in summary.groupby("variant", sort=False):
+        name = names[variant]
+        axis.plot(part.level, part["mean"], marker="o", ms=3.5, color=COLOUR[name])
+        axis.fill_between(part.level, part.low, part.high, color=COLOUR[name], alpha=0.18, lw=0)
+        ends[name] = part["mean"].iloc[-1]
+    for name, y in _spread(ends, 0.045 * (summary.high.max() - summary.low.min())).items():
+        axis.annotate(
+            name,
+            (summary.level.max(), y),
+            (8, 0),
+            textcoords="offset points",
+            color=COLOUR[name],
+            va="center",
+        )
+    axis.set(xlabel="edge homophily (target)", ylabel="test accuracy (%)")
+    axis.set_xlim(summary.level.min() - 0.02, summary.level.max() + 0.26)
+    return fig
+
+
+def _spread(values: Mapping[str, float], least: float) -> dict[str, float]:
+    """Label heights moved apart so that none lies closer than ``least`` to the next."""
+    placed: dict[str, float] = {}
+    floor = -np.inf
+    for name, value in sorted(values.items(), key=lambda item: item[1]):
+        floor = max(value, floor + least)
+        placed[name] = floor
+    shift = np.mean(list(placed.values())) - np.mean(list(values.values()))
+    return {name: value - shift for name, value in placed.items()}
+
+
+def against_reported(rows: pd.DataFrame) -> Figure:
+    """Measured means with intervals beside reported means with one standard deviation, one row a data set.
+
+    ``rows``: dataset, what, mean, low, high; ``what`` is a model's name or "reported".
+    """
+    fig, axis = plt.subplots(figsize=(7, 0.9 + 0.62 * rows.dataset.nunique()))
+    kinds = list(dict.fromkeys(rows.what))
+    marks = dict(zip(kinds, ("s", "o", "D", "^", "v"), strict=False))
+    places = {name: -i for i, name in enumerate(dict.fromkeys(rows.dataset))}
+    for k, kind in enumerate(kinds):
+        part = rows[rows.what == kind]
+        y = part.dataset.map(places) + 0.28 - 0.56 * k / max(1, len(kinds) - 1)
+        colour = INK if kind == "reported" else COLOUR[kind]
+        error = [part["mean"] - part.low, part.high - part["mean"]]
+        fill = "none" if kind == "reported" else colour
+        axis.errorbar(
+            part["mean"], y, xerr=error, fmt=marks[kind], color=colour, mfc=fill, ms=5, lw=1.3, label=kind
+        )
+    axis.set_yticks(list(places.values()), list(places))
+    axis.set_xlabel("test accuracy (%)")
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds), bbox_transform=fig.transFigure
+    )
+    fig.get_layout_engine().set(rect=(0, 0, 1, 0.9))
+    return fig
