@@ -42,7 +42,7 @@ MODULE = """## {name}
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension to Sphinx."""
     app.connect("config-inited", write, priority=100)  # before the table of contents looks for its files
-    app.connect("html-page-context", launch_from_source, priority=900)  # after the theme made its buttons
+    app.connect("html-page-context", mend, priority=900)  # after the theme made its buttons
     app.connect("build-finished", serve_plotly)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -91,8 +91,12 @@ def reference(room: str, folder: Path) -> str:
     )
 
 
-def launch_from_source(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
-    """A launch button of a chapter opens the notebook in the repository, not its executed copy."""
+def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
+    """Two corrections of a finished page.
+
+    A launch button of a chapter opens the notebook in the repository, not its executed copy. An entry of the
+    bibliography is an item of the list that it stands in, which its role must say.
+    """
 
     def rewrite(buttons: list[dict]) -> None:
         for button in buttons:
@@ -101,6 +105,7 @@ def launch_from_source(app: Sphinx, pagename: str, templatename: str, context: d
                 button["url"] = button["url"].replace("book/executed/", "notebooks/")
 
     rewrite(context.get("header_buttons", []))
+    context["body"] = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
 
 
 def serve_plotly(app: Sphinx, exception: Exception | None) -> None:

@@ -105,17 +105,15 @@ def test_some_pages_have_mathematics_and_pictures(address: str) -> None:
     assert any(page.select("figure.fp-figure img") for page in pages)
 
 
-def with_slider() -> list[str]:
-    """Pages with an interactive figure."""
+def holding(words: str) -> list[str]:
+    """Pages of the book whose HTML holds these words."""
     return [
-        name
-        for name in CONTENTS
-        if (file := HTML / f"{name}.html").is_file() and "fp-slider" in file.read_text()
+        name for name in CONTENTS if (file := HTML / f"{name}.html").is_file() and words in file.read_text()
     ]
 
 
 def test_interactive_figures_react_to_mouse_and_keyboard(page: Page, address: str) -> None:
-    names = with_slider()
+    names = holding("fp-slider")
     assert names, "no page has an interactive figure"
     for name in names:
         opened(page, f"{address}{name}.html")
@@ -140,11 +138,7 @@ def test_interactive_figures_react_to_mouse_and_keyboard(page: Page, address: st
 
 
 def test_the_theme_can_be_switched_and_figures_follow(page: Page, address: str) -> None:
-    name = next(
-        n
-        for n in CONTENTS
-        if (HTML / f"{n}.html").is_file() and "only-dark" in (HTML / f"{n}.html").read_text()
-    )
+    name = holding('<figure class="fp-figure"><img')[0]
     opened(page, f"{address}{name}.html")
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = {theme!r}")
@@ -157,7 +151,7 @@ def test_the_theme_can_be_switched_and_figures_follow(page: Page, address: str) 
 def test_without_javascript_the_picture_stands_in(browser: Browser, address: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(f"{address}{with_slider()[0]}.html")
+    page.goto(f"{address}{holding('fp-slider')[0]}.html")
     expect(page.locator(".fp-still img.only-light").first).to_be_visible()
     expect(page.locator(".fp-slider").first).to_be_hidden()
     context.close()
