@@ -1,0 +1,144 @@
+"""Frequencies against closed forms, and exact flows against the matrix exponential."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_graphs import random_graph
+
+from flowprune.dynamics.energy import total_energy
+from flowprune.dynamics.spectra import Spectrum, heat_flow, linear_flow
+from flowprune.graphs import Graph, load
+
+examples = settings(max_examples=30, deadline=None)
+sizes, seeds, times = st.integers(2, 10), st.integers(0, 2**16), st.floats(0, 4)
+
+CLOSED = {  # eigenvalues of Δ in closed form, Chung 1997, examples 1.1 to 1.5
+    "complete?n=7": [0] + [7 / 6] * 6,
+    "cycle?n=8": [1 - math.cos(2 * math.pi * j / 8) for j in range(8)],
+    "cycle?n=9": [1 - math.cos(2 * math.pi * j / 9) for j in range(9)],
+    "path?n=6": [1 - math.cos(math.pi * j / 5) for j in range(6)],
+    "star?n=5": [0, 1, 1, 1, 2],
+    "bipartite?a=3&b=4": [0, 1, 1, 1, 1, 1, 2],
+}
+
+
+def double(name: str) -> Graph:
+    return load(name).to(dtype=torch.float64)
+
+
+def drawn(seed: int, n: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """F(0) ``[n, d]`` and a symmetric W ``[d, d]``."""
+    g = torch.Generator().manual_seed(seed)
+    W = torch.randn(d, d, generator=g, dtype=torch.float64)
+    return torch.randn(n, d, generator=g, dtype=torch.float64), (W + W.T) / 2
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_named_graphs_have_their_closed_form_spectrum(name):
+    s, expected = Spectrum.of(double(name)), np.sort(CLOSED[name])
+    np.testing.assert_allclose(s.λ, expected, atol=1e-12)
+    assert expected[-1] == pytest.approx(s.ρ, abs=1e-12)
+    assert int(s.lowest.sum()) == 1
+    assert int(s.highest.sum()) == int(np.isclose(expected, expected[-1]).sum())
+    assert s.gap == pytest.approx(expected[1], abs=1e-12)
+    below = expected[expected < expected[-1] - 1e-6][-1]
+    assert s.top_gap == pytest.approx(expected[-1] - below, abs=1e-12)
+
+
+def test_gaps_are_infinite_where_nothing_lies_beyond():
+    s = Spectrum.of(Graph.from_edges("no edge", np.empty((2, 0), int), 3, dtype=torch.float64))
+    assert (s.gap, s.top_gap, s.ρ) == (math.inf, math.inf, 0.0)
+    assert s.lowest.all() and s.highest.all()
+
+
+def test_zero_eigenvalues_count_components():
+    """A triangle, an edge and two isolated nodes: four components, 3/2 (twice) and 2 above them."""
+    edges = [[0, 1, 2, 3], [1, 2, 0, 4]]
+    s = Spectrum.of(Graph.from_edges("parts", edges, 7, dtype=torch.float64))
+    np.testing.assert_allclose(s.λ, [0, 0, 0, 0, 1.5, 1.5, 2], atol=1e-12)
+    assert int(s.lowest.sum()) == 4
+    assert (s.gap, s.top_gap) == (pytest.approx(1.5), pytest.approx(0.5))
+
+
+def test_a_spectrum_is_in_double_precision_whatever_the_graph_is():
+    s = Spectrum.of(load("cycle?n=12"))
+    assert s.λ.dtype == s.φ.dtype == torch.float64
+
+
+@examples
+@given(n=sizes, seed=seeds)
+def test_shares_of_a_partition_sum_to_one_and_frequencies_have_all_of_themselves(n, seed):
+    s, (F, _) = Spectrum.of(random_graph(n, seed)), drawn(seed, n, 3)
+    low = s.λ < 0.7
+    assert s.share(F, low).item() + s.share(F, ~low).item() == pytest.approx(1, abs=1e-12)
+    assert s.share(s.φ[:, [-1]], s.highest).item() == pytest.approx(1, abs=1e-12)
+    assert s.share(s.φ[:, [-1]], s.lowest).item() == pytest.approx(0, abs=1e-12)
+
+
+@examples
+@given(n=sizes, seed=seeds, t=times)
+def test_heat_flow_is_the_matrix_exponential(n, seed, t):
+    graph, (F0, _) = random_graph(n, seed), drawn(seed, n, 2)
+    exact = scipy.linalg.expm(-t * graph.laplacian.to_dense().numpy()) @ F0.numpy()
+    np.testing.assert_allclose(heat_flow(Spectrum.of(graph), F0, t), exact, atol=1e-11)
+
+
+@examples
+@given(n=sizes, seed=seeds, a=times, b=times)
+def test_heat_may_pause(n, seed, a, b):
+    s, (F0, _) = Spectrum.of(random_graph(n, seed)), drawn(seed, n, 2)
+    torch.testing.assert_close(
+        heat_flow(s, heat_flow(s, F0, a), b), heat_flow(s, F0, a + b), rtol=0, atol=1e-11
+    )
+
+
+@examples
+@given(n=sizes, seed=seeds, t=times, d=st.integers(1, 3))
+def test_linear_flow_is_the_matrix_exponential(n, seed, t, d):
+    """vec F(t) = exp(t W ⊗ Ā) vec F(0), columns stacked."""
+    graph, (F0, W) = random_graph(n, seed), drawn(seed, n, d)
+    generator = np.kron(W.numpy(), graph.norm_adjacency.to_dense().numpy())
+    exact = (scipy.linalg.expm(t * generator) @ F0.numpy().flatten("F")).reshape(n, d, order="F")
+    direction, log_norm = linear_flow(Spectrum.of(graph), W, F0, t)
+    assert log_norm == pytest.approx(np.log(np.linalg.norm(exact)), abs=1e-9)
+    np.testing.assert_allclose(direction, exact / np.linalg.norm(exact), atol=1e-9)
+
+
+@examples
+@given(n=sizes, seed=seeds, t=st.sampled_from([1e3, 1e5, 1e7]))
+def test_long_times_do_not_overflow(n, seed, t):
+    """e^{tμ} is far beyond a float; the direction is a unit vector, the norm grows at the largest rate μ."""
+    s, (F0, W) = Spectrum.of(random_graph(n, seed)), drawn(seed, n, 3)
+    μ = ((1 - s.λ).unsqueeze(1) * torch.linalg.eigvalsh(W)).max().item()
+    direction, log_norm = linear_flow(s, W, F0, t)
+    assert direction.isfinite().all()
+    assert direction.norm().item() == pytest.approx(1, abs=1e-12)
+    later = linear_flow(s, W, F0, 2 * t)[1]
+    assert (later - log_norm) / t == pytest.approx(μ, abs=20 / t + 1e-9)
+
+
+@pytest.mark.parametrize(("sign", "end"), [(1.0, "lowest"), (-1.0, "highest")])
+def test_the_sign_of_w_decides_which_end_of_the_spectrum_wins(sign, end):
+    s, (F0, _) = Spectrum.of(double("barbell?m=5")), drawn(0, 10, 3)
+    direction, _ = linear_flow(s, sign * torch.eye(3, dtype=torch.float64), F0, 1e4)
+    assert s.share(direction, getattr(s, end)).item() == pytest.approx(1, abs=1e-9)
+
+
+@examples
+@given(n=sizes, seed=seeds)
+def test_a_linear_flow_descends_its_energy(n, seed):
+    """E_tot with Ω = 0 never rises along Ḟ = ĀFW, its gradient flow."""
+    graph, (F0, W) = random_graph(n, seed), drawn(seed, n, 3)
+    s, zero = Spectrum.of(graph), torch.zeros_like(W)
+    energies = []
+    for t in np.linspace(0, 2, 9):
+        direction, log_norm = linear_flow(s, W, F0, t)
+        energies.append(total_energy(graph, direction * math.exp(log_norm), W, zero).item())
+    assert np.all(np.diff(energies) <= 1e-10 * np.abs(energies).max())
