@@ -10,7 +10,9 @@ environment variable ``FLOWPRUNE_REPOSITORY`` names the repository's address at 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from itertools import zip_longest
 from pathlib import Path
 
 import plan
@@ -43,6 +45,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension to Sphinx."""
     app.connect("config-inited", write, priority=100)  # before the table of contents looks for its files
     app.connect("html-page-context", mend, priority=900)  # after the theme made its buttons
+    app.connect("autodoc-process-docstring", plain_signs)
     app.connect("build-finished", serve_plotly)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -91,6 +94,20 @@ def reference(room: str, folder: Path) -> str:
     )
 
 
+def plain_signs(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """In docstrings ``|a - b|`` and ``*_mask`` are a formula and a name, never markup."""
+
+    def escaped(line: str) -> str:
+        if line.lstrip().startswith((">>>", "...", "* ")):
+            return line
+        outside = re.split("(``.*?``)", line)[::2]
+        inside = re.findall("``.*?``", line)
+        signs = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in outside]
+        return "".join(part for pair in zip_longest(signs, inside, fillvalue="") for part in pair)
+
+    lines[:] = map(escaped, lines)
+
+
 def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
     """Two corrections of a finished page.
 
@@ -101,7 +118,7 @@ def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: 
     def rewrite(buttons: list[dict]) -> None:
         for button in buttons:
             rewrite(button.get("buttons", []))
-            if "url" in button:
+            if button.get("url", "").startswith("https:"):
                 button["url"] = button["url"].replace("book/executed/", "notebooks/")
 
     rewrite(context.get("header_buttons", []))

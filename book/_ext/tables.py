@@ -61,17 +61,22 @@ def chapter(name: str | None, verdict: str) -> HTML:
 
 
 SIZES = ["Data set", "Nodes", "Edges", "Features", "Classes", "Edge homophily", "Node homophily"]
-SPLITS = ["Data set", "Splits", "Train / validation / test", "Components", "Isolated", "About"]
+SPLITS = ["Data set", "Splits", "Train / validation / test", "Components", "Isolated"]
 
 
 def data_sets(record: Path) -> str:
     """What was measured on the real data sets, and the evidence about the two versions of Cornell."""
     content = json.loads(record.read_text())
     graphs = pd.DataFrame(content["graphs"])
+    sizes = graphs[SIZES]
+    graphs["Data set"] = [
+        HTML(f"{row.name}<small>{escape(row.about)}</small>")
+        for row in graphs.rename(columns={"Data set": "name", "About": "about"}).itertuples()
+    ]
     cornell = pd.DataFrame(content["cornell"]).set_index("data set").T.reset_index(names="Measured")
     return (
         "## Sizes and homophily\n\n"
-        + raw(figures.table(graphs[SIZES], "Undirected edges; homophily as measured", 3, sortable=True).data)
+        + raw(figures.table(sizes, "Undirected edges; homophily as measured", 3, sortable=True).data)
         + "\n## Splits and connectedness\n\n"
         + raw(
             figures.table(graphs[SPLITS], "Nodes in each part of a split, as a range if splits differ").data

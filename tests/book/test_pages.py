@@ -39,9 +39,9 @@ def test_a_good_page_has_no_faults(built):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("<pre>Traceback (most recent call last)</pre>", "Traceback"),
-        ('<div class="system-message">unknown role</div>', "system-message"),
-        ('<div class="output stderr cell_output_stderr">warning</div>', "stderr"),
+        ('<div class="cell_output">Traceback (most recent call last)</div>', "Traceback"),
+        ('<div class="system-message">unknown role</div>', "unknown role"),
+        ('<div class="cell_output"><div class="output stderr">old name</div></div>', "old name"),
         ('<img src="a.png">', "without alternative text"),
         ('<img src="a.png" alt=" ">', "without alternative text"),
         ('<script src="https://cdn.example.org/x.js"></script>', "from another host"),

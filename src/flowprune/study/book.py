@@ -17,7 +17,7 @@ from bs4 import BeautifulSoup
 
 from . import project
 
-FAULTS = ("Traceback (most recent call last)", "PapermillException", "system-message", "cell_output_stderr")
+FAULTS = ("Traceback (most recent call last)", "PapermillException")
 
 
 class BookError(RuntimeError):
@@ -70,7 +70,7 @@ def pages(toc: Path) -> list[str]:
 def faults(folder: Path, expected: list[str]) -> Iterator[str]:
     """What is wrong with a built book, one sentence each.
 
-    Looked for: pages that are missing, tracebacks and error boxes, warnings printed by a notebook, a chapter
+    Looked for: pages that are missing, tracebacks, error boxes, warnings that a notebook printed, a chapter
     without any output, images without alternative text, links within the book that lead nowhere, and anything
     loaded from another host.
     """
@@ -79,9 +79,11 @@ def faults(folder: Path, expected: list[str]) -> Iterator[str]:
         if not page.is_file():
             yield f"{name}: the page is missing"
             continue
-        text = page.read_text()
-        yield from (f"{name}: contains {fault!r}" for fault in FAULTS if fault in text)
-        soup = BeautifulSoup(text, "html.parser")
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        printed = " ".join(output.get_text() for output in soup.select(".cell_output, .cell_input"))
+        yield from (f"{name}: contains {fault!r}" for fault in FAULTS if fault in printed)
+        for box in soup.select(".system-message, .cell_output .stderr"):
+            yield f"{name}: shows a warning: {box.get_text()[:80].strip()!r}"
         if name.startswith("book/executed/") and not soup.select(".cell_output"):
             yield f"{name}: a chapter without any output"
         for image in soup.find_all("img"):
