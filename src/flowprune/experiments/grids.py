@@ -109,6 +109,22 @@ def homophily(
     return cells
 
 
+def speed(
+    dataset: str,
+    *,
+    chunks: Sequence[int] = (0, 1, 2, 5, 10),
+    splits: int = 10,
+    epochs: int = 20,
+    repetitions: int = 3,
+) -> list[SpeedTrial]:
+    """Both ways of training side by side, for each number of replicas in one pass; 0 is the number that fits."""
+    return [
+        SpeedTrial(dataset=dataset, splits=splits, epochs=epochs, chunk=chunk, repetition=i)
+        for chunk in chunks
+        for i in range(repetitions)
+    ]
+
+
 def _frame(fields: dict[str, Any]) -> dict[str, Any]:
     """What surrounds the flow: data, width and training."""
     around = ("dataset", "component", "hidden", "lr", "weight_decay", "dropout", "input_dropout")
@@ -131,5 +147,5 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "nodes-search": lambda: [t for d in REAL for m in models for t in search(d, m)],
         "nodes-chosen": lambda: [t for d in REAL for m in models for t in chosen(collect(search(d, m)))],
         "nodes-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
-        "speed": lambda: [SpeedTrial(dataset="cora", repetition=i) for i in range(3)],
+        "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from time import perf_counter
 from typing import Annotated, Any, ClassVar, Self
 
+import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch.nn import functional
 from torch_geometric.nn import MessagePassing
 
 from flowprune.experiments.nodes import NodeTrial, build, prepared, published_settings
+from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.gradient import steps_of
 from flowprune.graphs import Graph
 from flowprune.study.specs import Trial, spec
@@ -79,6 +82,25 @@ def _train(graph: Graph, trials: Sequence[NodeTrial]) -> None:
     fit(build(graph, trials), graph.labels, *masks, lr=lr, weight_decay=decay, epochs=t.epochs)
 
 
+def pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """Collected speed trials pair by pair: a pass of ours beside the same splits trained the plain way.
+
+    Columns: dataset, chunk (0 where the number that fits was asked for), repetition, replicas in the pass, ours and
+    plain (milliseconds an epoch and replica), and ratio (plain over ours).
+    """
+    rows = []
+    for trial in table.itertuples():
+        for at, ours, plain in zip(
+            count(0, trial.chunk_size), trial.ours_seconds, trial.plain_seconds, strict=False
+        ):
+            replicas = min(trial.chunk_size, trial.splits - at)
+            share = 1000 / (trial.epochs * replicas)
+            seconds = {"ours": share * ours, "plain": share * plain, "ratio": plain / ours}
+            rows.append({name: getattr(trial, name) for name in ("dataset", "chunk", "repetition")})
+            rows[-1] |= {"replicas": replicas} | seconds
+    return pd.DataFrame(rows)
+
+
 class PlainGRAFF(MessagePassing):
     """GRAFF with diagonal W and Ω on PyTorch Geometric's message passing, the way one writes it first."""
 
@@ -99,6 +121,20 @@ class PlainGRAFF(MessagePassing):
         for τ in self.steps:
             F = F + τ * (-F * self.ω + self.propagate(edge_index, x=F * self.w, weight=weight) + self.β * F0)
         return self.decoder(functional.dropout(F.relu(), self.settings.dropout, self.training))
+
+
+def same_weights(model: NodeClassifier, replica: int, t: NodeTrial) -> PlainGRAFF:
+    """The plain model with the weights of one replica of ours."""
+    encoder, decoder = model.encoder.linear, model.decoder
+    plain = PlainGRAFF(encoder.weight.shape[1], decoder.weight.shape[2], t)
+    with torch.no_grad():
+        for theirs, ours in ((plain.encoder, encoder), (plain.decoder, decoder)):
+            theirs.weight.copy_(ours.weight[replica].T)
+            theirs.bias.copy_(ours.bias[replica])
+        plain.w.copy_(model.flow.W[0].w[replica])
+        plain.ω.copy_(model.flow.ω[replica])
+        plain.β.copy_(model.flow.β[replica])
+    return plain
 
 
 def plain_inputs(graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
