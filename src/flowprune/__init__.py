@@ -7,6 +7,10 @@ and beside them [study](`flowprune.study`), which knows nothing of graphs or net
 
 from __future__ import annotations
 
+import warnings
 from importlib.metadata import version
+
+# Our progress bars are plain; that a fancier one could be installed is no news for a notebook's reader.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 __version__ = version("flowprune")

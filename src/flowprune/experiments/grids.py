@@ -19,13 +19,17 @@ from flowprune.study.trials import collect
 LABELS = {"graff": "GRAFF", "graff-frozen": "GRAFF, W frozen, Ω = 0, no source", "gcn": "GCN", "mlp": "MLP"}
 
 
-def published(dataset: str, model: str, *, splits: int = 10, seeds: int = 5) -> list[NodeTrial]:
+def published(
+    dataset: str, model: str, *, settings: str = "", splits: int = 10, seeds: int = 5, epochs: int = 250
+) -> list[NodeTrial]:
     """A data set's published GRAFF settings, the flow as named and everything around it unchanged.
+
+    ``settings`` names another data set whose settings to use, for a graph that has none of its own.
 
     ``graff``: W trained, Ω diagonal, source learned, as in the paper's text. ``graff-frozen``: W as drawn, Ω = 0, no
     source, as in parts of the public code. ``gcn`` and ``mlp``: the same frame and training with another flow.
     """
-    fields = published_settings(dataset)
+    fields = _settings(dataset, settings, epochs)
     if model == "graff-frozen":
         fields |= {"trained": False, "omega": "zero", "source_term": False}
     elif model in ("gcn", "mlp"):
@@ -35,7 +39,9 @@ def published(dataset: str, model: str, *, splits: int = 10, seeds: int = 5) -> 
     return _runs(fields, splits, seeds)
 
 
-def search(dataset: str, model: str, *, budget: int = 16, splits: int = 10) -> list[NodeTrial]:
+def search(
+    dataset: str, model: str, *, settings: str = "", budget: int = 16, splits: int = 10, epochs: int = 250
+) -> list[NodeTrial]:
     """The declared search: ``budget`` random settings of a model, each on every split with one seed of its own.
 
     Drawn alike for every data set and model: learning rate and weight decay log-uniform in [10⁻³, 10⁻²] and
@@ -43,7 +49,7 @@ def search(dataset: str, model: str, *, budget: int = 16, splits: int = 10) -> l
     1, 2, 3, τ in ½, 1; GCN: depth 1 or 2, residual or not). Width and epochs are the published ones.
     """
     rng = np.random.default_rng(2206)
-    base = _frame(published_settings(dataset)) | {"model": model}
+    base = _frame(_settings(dataset, settings, epochs)) | {"model": model}
     trials = []
     for _ in range(budget):
         drawn: dict[str, Any] = {
@@ -109,6 +115,13 @@ def homophily(
     return cells
 
 
+def _settings(dataset: str, settings: str, epochs: int) -> dict[str, Any]:
+    """The published settings of ``settings`` (by default the data set's own) for this data set."""
+    fields = published_settings(settings or dataset)
+    component = "all" if settings else fields["component"]
+    return fields | {"dataset": dataset, "component": component, "epochs": epochs}
+
+
 def speed(
     dataset: str,
     *,
@@ -127,7 +140,7 @@ def speed(
 
 def _frame(fields: dict[str, Any]) -> dict[str, Any]:
     """What surrounds the flow: data, width and training."""
-    around = ("dataset", "component", "hidden", "lr", "weight_decay", "dropout", "input_dropout")
+    around = ("dataset", "component", "hidden", "lr", "weight_decay", "dropout", "input_dropout", "epochs")
     return {name: fields[name] for name in around}
 
 

@@ -39,7 +39,7 @@ def eigenvectors(graph: Graph, which: Sequence[int]) -> Figure:
         axis.scatter(
             *xy.T, c=value, cmap="PuOr", vmin=-bound, vmax=bound, s=46, edgecolors=INK, lw=0.6, zorder=2
         )
-        axis.set_title(f"ℓ = {index % graph.n},  λ = {s.λ[index]:.2f}")
+        axis.set_title(f"ℓ = {index % graph.n},  λ = {abs(s.λ[index]):.2f}")
         axis.axis("off")
     return fig
 
@@ -125,7 +125,10 @@ def homophily_curves(summary: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         axis.plot(part.level, part["mean"], marker="o", ms=3.5, color=COLOUR[name])
         axis.fill_between(part.level, part.low, part.high, color=COLOUR[name], alpha=0.18, lw=0)
         ends[name] = part["mean"].iloc[-1]
-    for name, y in _spread(ends, 0.045 * (summary.high.max() - summary.low.min())).items():
+    axis.set(xlabel="edge homophily (target)", ylabel="test accuracy (%)", xticks=sorted(set(summary.level)))
+    axis.set_xlim(summary.level.min() - 0.02, summary.level.max() + 0.26)
+    bottom, top = axis.get_ylim()
+    for name, y in _spread(ends, 0.055 * (top - bottom), top).items():
         axis.annotate(
             name,
             (summary.level.max(), y),
@@ -134,20 +137,17 @@ def homophily_curves(summary: pd.DataFrame, names: Mapping[str, str]) -> Figure:
             color=COLOUR[name],
             va="center",
         )
-    axis.set(xlabel="edge homophily (target)", ylabel="test accuracy (%)")
-    axis.set_xlim(summary.level.min() - 0.02, summary.level.max() + 0.26)
     return fig
 
 
-def _spread(values: Mapping[str, float], least: float) -> dict[str, float]:
-    """Label heights moved apart so that none lies closer than ``least`` to the next."""
+def _spread(values: Mapping[str, float], least: float, top: float) -> dict[str, float]:
+    """Label heights moved apart so that none lies closer than ``least`` to the next, nor above ``top``."""
     placed: dict[str, float] = {}
-    floor = -np.inf
-    for name, value in sorted(values.items(), key=lambda item: item[1]):
-        floor = max(value, floor + least)
-        placed[name] = floor
-    shift = np.mean(list(placed.values())) - np.mean(list(values.values()))
-    return {name: value - shift for name, value in placed.items()}
+    ceiling = top
+    for name, value in sorted(values.items(), key=lambda item: -item[1]):
+        placed[name] = min(value, ceiling)
+        ceiling = placed[name] - least
+    return placed
 
 
 def against_reported(rows: pd.DataFrame) -> Figure:
@@ -155,7 +155,7 @@ def against_reported(rows: pd.DataFrame) -> Figure:
 
     ``rows``: dataset, what, mean, low, high; ``what`` is a model's name or "reported".
     """
-    fig, axis = plt.subplots(figsize=(7, 0.9 + 0.62 * rows.dataset.nunique()))
+    fig, axis = plt.subplots(figsize=(7, 1.5 + 0.7 * rows.dataset.nunique()))
     kinds = list(dict.fromkeys(rows.what))
     marks = dict(zip(kinds, ("s", "o", "D", "^", "v"), strict=False))
     places = {name: -i for i, name in enumerate(dict.fromkeys(rows.dataset))}
@@ -169,6 +169,7 @@ def against_reported(rows: pd.DataFrame) -> Figure:
             part["mean"], y, xerr=error, fmt=marks[kind], color=colour, mfc=fill, ms=5, lw=1.3, label=kind
         )
     axis.set_yticks(list(places.values()), list(places))
+    axis.set_ylim(min(places.values()) - 0.5, 0.5)
     axis.set_xlabel("test accuracy (%)")
     axis.legend(
         loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds), bbox_transform=fig.transFigure

@@ -143,7 +143,7 @@ def energy_forms(graph: Graph, rng: np.random.Generator) -> Finding:
     E, bound = dirichlet_energy(graph, F), 0.5 * graph.rho * F.square().sum()
     others = torch.stack([dirichlet_energy_by_edges(graph, F), dirichlet_energy_by_frequency(graph, F)])
     deviation = ((others - E).abs().max() / E).item()
-    return Finding(max(deviation, ((E - bound) / bound).item()), bool(E <= bound * (1 + TOLERANCE)))
+    return Finding(max(deviation, ((E - bound) / bound).item()), bool(bound * (1 + TOLERANCE) - E >= 0))
 
 
 def heat_descends(graph: Graph, rng: np.random.Generator) -> Finding:

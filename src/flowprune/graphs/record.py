@@ -53,3 +53,11 @@ def measure(graph: Graph, about: str) -> dict[str, object]:
         "Train / validation / test": " / ".join(shown),
         "About": about,
     }
+
+
+def cornell(file: Path) -> tuple[pd.DataFrame, str]:
+    """The Cornell evidence, one row a data set, and where it comes from: measured here, or read from the record."""
+    names = {"texas", "cornell-corrected", "cornell-texas-features"}
+    if names <= {entry.name for entry in catalogue() if entry.state == "found"}:
+        return cornell_evidence(), "measured on the files at hand"
+    return pd.DataFrame(json.loads(file.read_text())["cornell"]).set_index("data set"), "read from the record"

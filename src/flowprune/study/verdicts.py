@@ -29,7 +29,8 @@ class Verdict:
         return f"{self.id} {self.verdict} ({words(self.evidence)})"
 
     def _repr_html_(self) -> str:
-        pairs = [("Rule", escape(self.rule))]
+        rule = f"<details><summary>fixed before the run</summary>{escape(self.rule)}</details>"
+        pairs = [("Rule", rule)]
         told = "".join(
             f"<li>{escape(self.meanings[k])}: {escape(shown(v))}</li>" for k, v in self.evidence.items()
         )

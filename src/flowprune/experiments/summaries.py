@@ -1,0 +1,160 @@
+"""From trials to what a chapter shows: accuracies in points (per cent), intervals, paired comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from flowprune.experiments.nodes import NodeTrial, reported
+from flowprune.study.stats import Comparison, Interval, holm, mean_interval, paired
+
+Cells = Mapping[tuple[str, float], Sequence[NodeTrial]]
+
+
+def points(trials: Sequence[NodeTrial], table: pd.DataFrame) -> pd.DataFrame:
+    """Dataset, split, seed and test accuracy in points of these trials; failed ones are left out."""
+    rows = table[table.key.isin([t.key for t in trials]) & (table.status == "done")].drop_duplicates("key")
+    return rows[["dataset", "split", "seed"]].assign(accuracy=100 * rows.test_accuracy)
+
+
+def by_split(rows: pd.DataFrame) -> pd.Series:
+    """Accuracy of each split of each graph, averaged over seeds: the sample that intervals and tests are drawn from."""
+    return rows.groupby(["dataset", "split"]).accuracy.mean()
+
+
+def interval(rows: pd.DataFrame) -> Interval:
+    """Mean accuracy with its 95 % bootstrap interval over splits."""
+    return mean_interval(by_split(rows))
+
+
+def versus(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
+    """Accuracy of a minus b, paired by graph and split."""
+    pairs = pd.concat([by_split(a), by_split(b)], axis=1, join="inner")
+    return paired(pairs.iloc[:, 0], pairs.iloc[:, 1])
+
+
+def curve(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
+    """One row a variant and level: mean, low and high end of the 95 % interval (points), number of runs."""
+    rows = []
+    for (variant, level), trials in cells.items():
+        part = points(trials, table)
+        i = interval(part)
+        rows.append(
+            {
+                "variant": variant,
+                "level": level,
+                "mean": i.mean,
+                "low": i.lower,
+                "high": i.upper,
+                "n": len(part),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def signs(cells: Cells, table: pd.DataFrame) -> tuple[dict[str, Comparison], dict[str, Any]]:
+    """The four comparisons that decide claim G22, and its evidence.
+
+    Pairs are (graph, split); "over homophily" averages each pair's difference over all levels. The four p-values are
+    corrected together (Holm).
+    """
+    levels = sorted({level for _, level in cells})
+    low = levels[0]
+
+    def accuracy(variant: str, level: float) -> pd.DataFrame:
+        part = points(cells[variant, level], table)
+        return part.assign(dataset=part.dataset.str.replace(rf"homophily={level}&", "", regex=False))
+
+    def over_levels(variant: str) -> pd.DataFrame:
+        return pd.concat([accuracy(variant, level) for level in levels])
+
+    compared = {
+        f"neg-prod − prod at homophily {low:g}": versus(accuracy("neg-prod", low), accuracy("prod", low)),
+        f"prod − MLP at homophily {low:g}": versus(accuracy("prod", low), accuracy("mlp", low)),
+        "sum − GCN over homophily": versus(over_levels("sum"), over_levels("gcn")),
+        "DD − GCN over homophily": versus(over_levels("dd"), over_levels("gcn")),
+    }
+    neg_prod, prod, plain_sum, dd = compared.values()
+    p = holm([c.p for c in compared.values()])
+    trials = cells["prod", low]
+    return compared, {
+        "runs": len(trials),
+        "graphs": len({t.dataset for t in trials}),
+        "neg_prod_minus_prod_low_lower": neg_prod.lower,
+        "neg_prod_minus_prod_low_upper": neg_prod.upper,
+        "p_neg_prod_over_prod": float(p[0]),
+        "prod_minus_mlp_low_upper": prod.upper,
+        "sum_minus_gcn_lower": plain_sum.lower,
+        "dd_minus_gcn_lower": dd.lower,
+        "p_largest": float(p.max()),
+    }
+
+
+def comparison_table(compared: Mapping[str, Comparison]) -> pd.DataFrame:
+    """Differences in points with interval, Holm-adjusted p and effect size, for reading."""
+    p = holm([c.p for c in compared.values()])
+    return pd.DataFrame(
+        {
+            "comparison": list(compared),
+            "difference (points)": [c.mean for c in compared.values()],
+            "95 % interval": [f"{c.lower:.1f} to {c.upper:.1f}" for c in compared.values()],
+            "adjusted p": [f"{x:.4f}" for x in p],
+            "effect size d": [c.effect for c in compared.values()],
+            "pairs": [c.n for c in compared.values()],
+        }
+    )
+
+
+def beside_reported(
+    measured: Mapping[tuple[str, str], pd.DataFrame], model: Mapping[str, str]
+) -> pd.DataFrame:
+    """Measured rows ``(dataset, what)`` and the reported accuracy of each data set's model, for drawing and reading.
+
+    Columns: dataset, what, mean, low, high (95 % interval; for "reported" one standard deviation), std, runs.
+    ``model`` names, by data set, the reported model to stand beside; data sets without one have no such row.
+    """
+    rows = []
+    for (dataset, what), part in measured.items():
+        i = interval(part)
+        spread = part.accuracy.std()
+        rows.append([dataset, what, i.mean, i.lower, i.upper, spread, len(part)])
+    for dataset, name in model.items():
+        mean, std = reported(name, dataset)
+        rows.append([dataset, "reported", mean, mean - std, mean + std, std, 10])
+    return pd.DataFrame(rows, columns=["dataset", "what", "mean", "low", "high", "std", "runs"])
+
+
+def has_report(model: str, dataset: str) -> bool:
+    """Whether the source printed an accuracy of this model on this data set."""
+    try:
+        reported(model, dataset)
+    except ValueError:
+        return False
+    return True
+
+
+def answers(rows: pd.DataFrame, what: str) -> pd.DataFrame:
+    """One line a data set with a reported accuracy: what was measured, what was reported, and the answer in words.
+
+    "reached": the reported mean lies in our 95 % interval, or below it. "close": short of it by no more than one
+    reported standard deviation. "short": by more.
+    """
+    lines = []
+    for dataset, told in rows[rows.what == "reported"].set_index("dataset").iterrows():
+        ours = rows[(rows.dataset == dataset) & (rows.what == what)].iloc[0]
+        short = told["mean"] - ours["mean"]
+        answer = "reached" if told["mean"] <= ours.high else "close" if short <= told["std"] else "short"
+        lines.append(
+            {
+                "data set": dataset,
+                "measured mean ± std": f"{ours['mean']:.2f} ± {ours['std']:.2f}",
+                "95 % interval": f"{ours.low:.2f} to {ours.high:.2f}",
+                "runs": int(ours.runs),
+                "reported mean ± std": f"{told['mean']:.2f} ± {told['std']:.2f}",
+                "difference": -short,
+                "answer": answer,
+            }
+        )
+    return pd.DataFrame(lines)
