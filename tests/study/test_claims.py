@@ -327,7 +327,7 @@ def test_the_box_says_rule_evidence_verdict_and_explanation(home: Path) -> None:
     assert box.texts["dt"] == ["Rule", "Evidence", "Verdict", "Explanation"]
     assert "largest relative deviation in float64: 3e-13" in box.texts["li"]
     assert "families of graphs: paths & <stars>" in box.texts["li"]
-    assert "holds when counterexamples inside the stated conditions = 0 and" in box.texts["dd"][0]
+    assert "holds when counterexamples inside the stated conditions = 0 and" in box.texts["details"][0]
     assert box.texts["strong"] == ["✓ holds"] and box.texts["dd"][-1] == "First run & nothing <odd>."
     assert box.attributes[0]["class"] == "verdict verdict-holds"
     assert box.attributes[0]["aria-labelledby"] == box.attributes[1]["id"]
