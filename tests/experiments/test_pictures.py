@@ -1,0 +1,105 @@
+"""Figures can be drawn from few data, say what they show, and leave nothing open behind them."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+from IPython.display import HTML
+from matplotlib.text import Text
+
+from flowprune.experiments import pictures
+from flowprune.graphs import Graph, load
+from flowprune.study import figures
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open():
+    figures.theme()
+    yield
+    assert plt.get_fignums() == []
+
+
+def double(name):
+    return load(name).to(dtype=torch.float64)
+
+
+def words(fig) -> str:
+    """All text of a figure; shows and thereby closes it."""
+    fig.canvas.draw()
+    said = " | ".join(text.get_text() for text in fig.findobj(Text) if text.get_visible())
+    figures.show(fig, alt="A figure that is drawn by a test and shown nowhere.")
+    return said
+
+
+def test_eigenvectors_are_titled_with_their_frequency():
+    said = words(pictures.eigenvectors(double("star?n=5"), [0, 1, -1]))
+    assert "ℓ = 0,  λ = 0.00" in said
+    assert "ℓ = 4,  λ = 2.00" in said
+
+
+def test_eigenvectors_show_isolated_nodes():
+    graph = Graph.from_edges("edge and node", [[0], [1]], 3, dtype=torch.float64)
+    fig = pictures.eigenvectors(graph, [0, 2])
+    assert all(len(axis.collections[0].get_offsets()) == 3 for axis in fig.axes)
+    words(fig)
+
+
+def test_two_energies_name_their_graphs_and_disagree_on_a_path():
+    fig = pictures.two_energies({"path": double("path?n=5"), "complete": double("complete?n=4")}, 4.0, seed=0)
+    path, complete = fig.axes[0].lines
+    assert path.get_ydata()[-1] > path.get_ydata()[0]  # the energy of the features grows …
+    assert complete.get_ydata()[-1] < complete.get_ydata()[0]
+    normalised = fig.axes[1].lines[0].get_ydata()
+    assert normalised[-1] < normalised[0]  # … while that of their direction falls
+    said = words(fig)
+    assert all(part in said for part in ("path", "complete", "E_Dir(F(t))", "time t"))
+
+
+def test_attraction_has_a_frame_for_every_position_and_a_static_picture():
+    graph = double("csbm?n=12&features=2&seed=1")
+    F0 = torch.randn(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moving, still = pictures.attraction(graph, F0, [-1.0, 0.0, 1.0], time=2.0)
+    assert [frame.name for frame in moving.frames] == ["-1.00", "0.00", "1.00"]
+    assert all(sum(len(dots.x) for dots in frame.data) == 12 for frame in moving.frames)
+    assert "λ₋ = -1.00" in moving.layout.title.text
+    assert max(abs(x) for frame in moving.frames for dots in frame.data for x in dots.x) <= 1
+    said = words(still)
+    assert "attracted channel" in said and "repelled channel" in said
+
+
+def test_homophily_curves_label_every_variant_and_keep_labels_apart():
+    rows = [
+        {"variant": v, "level": h, "mean": 60 + h, "low": 58 + h, "high": 62 + h}
+        for v in ("prod", "mlp")
+        for h in (0.0, 1.0)
+    ]
+    fig = pictures.homophily_curves(pd.DataFrame(rows), {"prod": "GRAFF prod", "mlp": "MLP"})
+    labels = {text.get_text(): text for text in fig.axes[0].texts}
+    assert set(labels) == {"GRAFF prod", "MLP"}
+    assert labels["MLP"].get_color() == figures.COLOUR["MLP"]
+    assert labels["MLP"].xy[1] != labels["GRAFF prod"].xy[1]  # though both curves end at one height
+    said = words(fig)
+    assert "edge homophily" in said and "test accuracy (%)" in said
+
+
+def test_against_reported_draws_both_with_their_intervals():
+    rows = [
+        {"dataset": "texas", "what": what, "mean": mean, "low": mean - 2, "high": mean + 1}
+        for what, mean in (("GRAFF diag", 84.0), ("reported", 88.4))
+    ]
+    fig = pictures.against_reported(pd.DataFrame(rows))
+    segments = [bar.get_segments()[0][:, 0].tolist() for bar in fig.axes[0].collections]
+    assert segments == [[82.0, 85.0], [pytest.approx(86.4), pytest.approx(89.4)]]
+    said = words(fig)
+    assert "texas" in said and "reported" in said and "GRAFF diag" in said
+
+
+def test_show_writes_the_alternative_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "display", shown.append)
+    fig = pictures.eigenvectors(double("path?n=3"), [0, 2])
+    figures.show(fig, alt="Two small paths with nodes coloured by eigenvector.")
+    assert isinstance(shown[0], HTML)
+    assert "Two small paths with nodes coloured by eigenvector." in shown[0].data
