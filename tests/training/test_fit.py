@@ -140,18 +140,20 @@ def test_results_do_not_depend_on_the_number_of_threads():
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
 
 
-def test_progress_is_told_every_epoch():
-    seen = []
+def test_progress_is_a_bar_over_epochs(capsys):
     fit(
-        classifier("mlp", [0], [0.0]),
+        classifier("mlp", [0, 1], [0.0] * 2),
         LABELS,
-        *masks([0]),
-        lr=[0.01],
-        weight_decay=[0.0],
-        epochs=4,
-        progress=seen.append,
+        *masks([0, 1]),
+        lr=[0.01] * 2,
+        weight_decay=[0.0] * 2,
+        epochs=3,
     )
-    assert seen == [1, 2, 3, 4]
+    assert capsys.readouterr().err == ""
+    model = classifier("mlp", [0, 1], [0.0] * 2)
+    fit(model, LABELS, *masks([0, 1]), lr=[0.01] * 2, weight_decay=[0.0] * 2, epochs=3, progress=True)
+    said = capsys.readouterr().err
+    assert "2 replicas" in said and "training=2" in said
 
 
 def test_chunks_fit_the_cache_and_are_whole_on_a_gpu():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 
 class Adam:
@@ -66,7 +67,7 @@ def fit(
     weight_decay: Sequence[float],
     epochs: int,
     patience: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: bool = False,
 ) -> list[Fitted]:
     """Train all replicas of ``model`` and leave it with each replica's best-validation weights.
 
@@ -82,7 +83,7 @@ def fit(
         train, val, test: boolean ``[R, n]``, one split a replica.
         lr, weight_decay: one number a replica.
         epochs: the most epochs; patience: None trains them all.
-        progress: called with the number of each finished epoch.
+        progress: draw a bar over epochs, with the number of replicas that still train.
     """
     R = train.shape[0]
     optimiser = Adam(list(model.parameters()), lr, weight_decay)
@@ -90,7 +91,8 @@ def fit(
     weights = (train.T / train.sum(1)).to(torch.float32)  # [n, R], columns sum to one
     shares = torch.stack([(m.T / m.sum(1)).to(torch.float32) for m in (train, val, test)])
     target = labels.view(-1, 1, 1).expand(-1, R, 1)
-    for epoch in range(1, epochs + 1):
+    bar = tqdm(range(1, epochs + 1), desc=f"{R} replicas", unit="epoch", disable=not progress, leave=False)
+    for epoch in bar:
         model.train()
         optimiser.zero_grad()
         log_p = model().log_softmax(-1)
@@ -98,8 +100,8 @@ def fit(
         loss.sum().backward()
         optimiser.step()
         best.update(epoch, loss.detach(), accuracies(model, labels, shares), patience)
-        if progress is not None:
-            progress(epoch)
+        if progress:
+            bar.set_postfix(training=int(best.running.sum()))
         if not best.running.any():
             break
     best.restore()
