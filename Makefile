@@ -24,7 +24,7 @@ unit: $(ENV)
 
 # The committed notebooks, executed with their quick defaults; published trials never stand in for computed ones.
 notebooks: $(ENV)
-	FLOWPRUNE_RECOMPUTE=1 $(BIN)/pytest -q -n 2 -p no:doctest --nbval-lax --nbval-kernel-name python3 notebooks
+	FLOWPRUNE_RECOMPUTE=1 $(BIN)/pytest -q -n 2 --dist loadfile -o addopts= --nbval-lax --nbval-current-env notebooks
 
 browser: $(ENV)
 	$(BIN)/pytest -q -m browser tests/book
