@@ -1,4 +1,4 @@
-"""The doors of the study: ``flowprune list | run | book | verify | claims | data | cite``."""
+"""The doors of the study: ``flowprune list | run | book | publish | verify | claims | data | cite``."""
 
 from __future__ import annotations
 
@@ -120,6 +120,34 @@ def book(
         out.print(f"{name}: {'executed' if ran else 'up to date'}")
     front = builder.build(clean)
     out.print(f"The book is built. Open {front.as_uri()} or run `make serve`.", soft_wrap=True)
+
+
+@app.command()
+def publish(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="files of data/trials; by default all of them"),
+    ] = None,
+) -> None:
+    """Compute what is missing of the study's trials and write data/trials/NAME.jsonl; exit code 1 if any failed."""
+    from flowprune import study
+    from flowprune.experiments import grids
+    from flowprune.study.parameters import lookup
+
+    known = grids.study()
+    failures = 0
+    for name, grid in [(name, lookup(name, known, "set of trials")) for name in names or known]:
+        trials = grid()
+        rows = study.collect(trials, retry=True)
+        file = study.Store.open().publish(
+            (t for t, s in zip(trials, rows.status, strict=True) if s == "done"), name
+        )
+        out.print(f"{file}: {(rows.status == 'done').sum()} of {len(rows)} trials", soft_wrap=True)
+        for row in rows[rows.status == "failed"].itertuples():
+            err.print(f"[red]failed:[/red] {row.key} of {name}: {escape(row.error)}")
+            failures += 1
+    if failures:
+        raise typer.Exit(1)
 
 
 @app.command()
