@@ -11,7 +11,10 @@ from flowprune.experiments.nodes import NodeTrial, build, prepared, published_se
 from flowprune.experiments.speed import (
     PlainGRAFF,
     SpeedTrial,
+    by_replicas,
+    geometric,
     pairs,
+    parts,
     plain_inputs,
     same_weights,
     train_plain,
@@ -99,11 +102,58 @@ def test_a_speed_trial_reports_consistent_times(chunk, sizes):
     assert result["ratio"] == pytest.approx(sum(plain) / sum(ours), rel=1e-6)
     assert result["ratios"] == pytest.approx([b / a for a, b in zip(ours, plain, strict=True)], rel=1e-6)
     assert row["seconds"] > sum(ours) + sum(plain) - 0.01
-    table = pairs(pd.DataFrame([trial.fields | result]))
+    table = pairs(collected(trial, row))
     assert table.replicas.tolist() == sizes
     assert table.ratio.tolist() == pytest.approx(result["ratios"], rel=1e-6)
     assert (table.ours * table.replicas * 2 / 1000).tolist() == pytest.approx(ours)
     assert (table.plain / table.ours).tolist() == pytest.approx(result["ratios"], rel=1e-6)
+
+
+def collected(trial: SpeedTrial, row: dict) -> pd.DataFrame:
+    return pd.DataFrame([trial.fields | row["result"] | {"status": row["status"]}])
+
+
+def times(ours: list[float], plain: list[float], **fields) -> pd.DataFrame:
+    """Two repetitions of one made-up trial: 4 splits in passes of 3 and 1 replicas, 10 epochs."""
+    trial = {"dataset": "karate", "splits": 4, "epochs": 10, "chunk": 3, "chunk_size": 3, "status": "done"}
+    rows = [
+        trial | fields | {"repetition": i, "ours_seconds": ours, "plain_seconds": plain} for i in range(2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_pairs_are_times_an_epoch_and_replica():
+    found = pairs(times(ours=[0.3, 0.2], plain=[1.5, 0.4]))
+    assert found.replicas.tolist() == [3, 1, 3, 1]
+    assert found.ours.tolist() == pytest.approx([10, 20, 10, 20])  # milliseconds
+    assert found.plain.tolist() == pytest.approx([50, 40, 50, 40])
+    assert found.ratio.tolist() == pytest.approx([5, 2, 5, 2])
+    assert pairs(times([0.1], [0.2], status="failed")).empty
+
+
+def test_pairs_of_one_size_are_summed_up_together():
+    table = pd.concat([times([0.3, 0.2], [1.5, 0.4]), times([0.8], [1.6], chunk_size=4, splits=4, chunk=0)])
+    found = by_replicas(pairs(table)).set_index("replicas")
+    assert found.index.tolist() == [1, 3, 4]
+    assert found.pairs.tolist() == [2, 2, 2]
+    assert [i.mean for i in found.ratio] == pytest.approx([2, 5, 2])
+    assert [i.mean for i in found.ours] == pytest.approx([20, 10, 20])
+
+
+def test_the_geometric_mean_of_ratios_is_that_of_their_inverses():
+    up, down = geometric([2.0, 8.0, 4.0]), geometric([1 / 2, 1 / 8, 1 / 4])
+    assert up.mean == pytest.approx(4)
+    assert down.mean == pytest.approx(1 / 4)
+    assert 2 <= up.lower < 4 < up.upper <= 8
+
+
+def test_the_parts_of_a_pass_are_timed_both_ways():
+    threads = torch.get_num_threads()
+    found = parts(prepared(DENSE), replicas(DENSE, count=1)[0], repetitions=2)
+    assert found.part.tolist() == ["input dropout and encoder", "flow", "dropout and decoder"]
+    assert (found[["plain", "ours"]] > 0).all(axis=None)
+    assert found.ratio.tolist() == pytest.approx((found.plain / found.ours).tolist())
+    assert torch.get_num_threads() == threads
 
 
 def test_a_graph_without_settings_of_its_own_needs_another_graphs():

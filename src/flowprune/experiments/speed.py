@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import count
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,6 +22,7 @@ from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.gradient import steps_of
 from flowprune.graphs import Graph
 from flowprune.study.specs import Trial, spec
+from flowprune.study.stats import Interval, mean_interval
 from flowprune.training.fit import chunk_size, fit
 
 Count = Annotated[int, Field(ge=1)]
@@ -89,16 +93,61 @@ def pairs(table: pd.DataFrame) -> pd.DataFrame:
     plain (milliseconds an epoch and replica), and ratio (plain over ours).
     """
     rows = []
-    for trial in table.itertuples():
-        for at, ours, plain in zip(
-            count(0, trial.chunk_size), trial.ours_seconds, trial.plain_seconds, strict=False
-        ):
-            replicas = min(trial.chunk_size, trial.splits - at)
+    for trial in table[table.status == "done"].itertuples():
+        left = trial.splits
+        for ours, plain in zip(trial.ours_seconds, trial.plain_seconds, strict=True):
+            replicas = min(trial.chunk_size, left)
+            left -= replicas
             share = 1000 / (trial.epochs * replicas)
-            seconds = {"ours": share * ours, "plain": share * plain, "ratio": plain / ours}
-            rows.append({name: getattr(trial, name) for name in ("dataset", "chunk", "repetition")})
-            rows[-1] |= {"replicas": replicas} | seconds
-    return pd.DataFrame(rows)
+            rows.append([trial.dataset, trial.chunk, trial.repetition, replicas, share * ours, share * plain])
+    columns = ["dataset", "chunk", "repetition", "replicas", "ours", "plain"]
+    return pd.DataFrame(rows, columns=columns).assign(ratio=lambda rows: rows.plain / rows.ours)
+
+
+def geometric(values: ArrayLike) -> Interval:
+    """Geometric mean of positive numbers with its 95 % interval; a ratio and its inverse then say the same."""
+    i = mean_interval(np.log(values))
+    return replace(i, mean=math.exp(i.mean), lower=math.exp(i.lower), upper=math.exp(i.upper))
+
+
+def by_replicas(pairs: pd.DataFrame) -> pd.DataFrame:
+    """One row a data set and number of replicas in a pass: intervals of ours, plain (ms) and ratio, and their count."""
+    groups = pairs.groupby(["dataset", "replicas"], sort=False)
+    found = groups[["ours", "plain", "ratio"]].agg(geometric)
+    return found.assign(pairs=groups.size()).sort_index(level="replicas", sort_remaining=False).reset_index()
+
+
+def parts(graph: Graph, t: NodeTrial, repetitions: int = 7) -> pd.DataFrame:
+    """One pass forward and backward taken apart, for one replica on one thread: milliseconds of both ways.
+
+    Columns: part, plain, ours, ratio. The two ways are measured in turn, and of each the least of its times is kept,
+    because what else the machine does can only add to it.
+    """
+    x, edge_index, weight = plain_inputs(graph)
+    ours = build(graph, [t]).train()
+    plain = same_weights(ours, 0, t).train()
+    F = torch.randn(graph.n, t.hidden, requires_grad=True)
+    ways = {
+        "input dropout and encoder": (lambda: plain.encode(x), ours.encoder),
+        "flow": (
+            lambda: plain.evolve(F, edge_index, weight),
+            lambda: ours.flow(F.unsqueeze(1), ours.operator),
+        ),
+        "dropout and decoder": (lambda: plain.decode(F), lambda: ours.decode(F.unsqueeze(1))),
+    }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rows = []
+    for part, both in ways.items():
+        times = [[_seconds(_forth_and_back, way) for way in both] for _ in range(repetitions)]
+        first, second = 1000 * np.min(times, axis=0)
+        rows.append([part, first, second, first / second])
+    torch.set_num_threads(threads)
+    return pd.DataFrame(rows, columns=["part", "plain", "ours", "ratio"])
+
+
+def _forth_and_back(way: Callable[[], Tensor]) -> None:
+    way().square().mean().backward()
 
 
 class PlainGRAFF(MessagePassing):
@@ -115,12 +164,20 @@ class PlainGRAFF(MessagePassing):
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
         return weight.view(-1, 1) * x_j
 
-    def forward(self, x: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
-        x = functional.dropout(x, self.settings.input_dropout, self.training)
-        F = F0 = self.encoder(x)
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(functional.dropout(x, self.settings.input_dropout, self.training))
+
+    def evolve(self, F0: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
+        F = F0
         for τ in self.steps:
             F = F + τ * (-F * self.ω + self.propagate(edge_index, x=F * self.w, weight=weight) + self.β * F0)
+        return F
+
+    def decode(self, F: Tensor) -> Tensor:
         return self.decoder(functional.dropout(F.relu(), self.settings.dropout, self.training))
+
+    def forward(self, x: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
+        return self.decode(self.evolve(self.encode(x), edge_index, weight))
 
 
 def same_weights(model: NodeClassifier, replica: int, t: NodeTrial) -> PlainGRAFF:
