@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from flowprune.experiments import pictures
 from flowprune.graphs import Graph, load
 from flowprune.study import figures
+from flowprune.study.stats import Interval
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +95,35 @@ def test_against_reported_draws_both_with_their_intervals():
     assert segments == [[82.0, 85.0], [pytest.approx(86.4), pytest.approx(89.4)]]
     said = words(fig)
     assert "texas" in said and "reported" in said and "GRAFF diag" in said
+
+
+def test_speedups_draw_every_pair_with_mean_band_and_the_line_of_equal_speed():
+    pairs = pd.DataFrame({"repetition": [0, 0, 1, 1], "ratio": [8.0, 9.0, 11.0, 12.0]})
+    mean = Interval(9.9, 8.5, 11.4, 0.95, 4)
+    fig = pictures.speedups(pairs, mean)
+    (axis,) = fig.axes
+    dots = [tuple(xy) for dots in axis.collections for xy in dots.get_offsets()]
+    assert sorted(dots) == [(1, 8), (2, 9), (3, 11), (4, 12)]
+    assert [line.get_ydata()[0] for line in axis.lines] == [9.9, 1]
+    said = words(fig)
+    assert "mean 9.9" in said and "as fast" in said and "times faster" in said
+
+
+def test_times_by_replicas_have_a_panel_for_each_data_set():
+    def around(mean: float) -> Interval:
+        return Interval(mean, 0.9 * mean, 1.2 * mean, 0.95, 3)
+
+    rows = [
+        {"dataset": d, "replicas": r, "ours": around(20 / r), "plain": around(100.0)}
+        for d in ("karate", "digits")
+        for r in (1, 5)
+    ]
+    fig = pictures.times_by_replicas(pd.DataFrame(rows))
+    assert [axis.get_title() for axis in fig.axes] == ["karate", "digits"]
+    bars = [bar.get_segments()[0][:, 1].tolist() for bar in fig.axes[0].collections]
+    assert bars == [pytest.approx([90, 120]), pytest.approx([18, 24])]  # plain, ours, of one replica
+    said = words(fig)
+    assert "ours" in said and "plain" in said and "ms an epoch and replica" in said
 
 
 def test_show_writes_the_alternative_text(monkeypatch):
