@@ -40,7 +40,7 @@ def published(
 
 
 def search(
-    dataset: str, model: str, *, settings: str = "", budget: int = 16, splits: int = 10, epochs: int = 250
+    dataset: str, model: str, *, settings: str = "", budget: int = 8, splits: int = 10, epochs: int = 250
 ) -> list[NodeTrial]:
     """The declared search: ``budget`` random settings of a model, each on every split with one seed of its own.
 
