@@ -27,7 +27,7 @@ notebooks: $(ENV)
 	FLOWPRUNE_RECOMPUTE=1 $(BIN)/pytest -q -n 2 --dist loadfile -o addopts= --nbval-lax --nbval-current-env notebooks
 
 browser: $(ENV)
-	$(BIN)/pytest -q -m browser tests/book
+	$(BIN)/pytest -q -n 2 -m browser tests/book
 
 serve: book
 	@echo "The book is at http://localhost:8000/ (stop with Ctrl-C)"
