@@ -138,7 +138,7 @@ def test_interactive_figures_react_to_mouse_and_keyboard(page: Page, address: st
 
 
 def test_the_theme_can_be_switched_and_figures_follow(page: Page, address: str) -> None:
-    name = holding('<figure class="fp-figure"><img')[0]
+    name = holding('<figure class="fp-figure"><div class="fp-picture"')[0]
     opened(page, f"{address}{name}.html")
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = {theme!r}")
@@ -146,6 +146,7 @@ def test_the_theme_can_be_switched_and_figures_follow(page: Page, address: str) 
         figure = page.locator("figure.fp-figure:not(:has(.fp-interactive))").first
         expect(figure.locator(f"img.only-{theme}")).to_be_visible()
         expect(figure.locator(f"img.only-{other}")).to_be_hidden()
+        expect(figure.locator("figcaption")).to_be_visible()
 
 
 def test_without_javascript_the_picture_stands_in(browser: Browser, address: str) -> None:

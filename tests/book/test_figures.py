@@ -48,7 +48,7 @@ def svg(image) -> str:
 def test_a_figure_is_two_pictures_with_alternative_text_and_a_caption():
     fig = drawn()
     page, _ = shown(figures.show, fig, alt=ALT + ' "x" < 1', caption="n = 2 & more")
-    light, dark = page.select("figure > img")
+    light, dark = page.select("figure > .fp-picture > img")
     assert light["alt"] == dark["alt"] == ALT + ' "x" < 1'
     assert light["width"] == dark["width"] == "700"
     assert light["class"] == ["only-light"] and dark["class"] == ["only-dark"]

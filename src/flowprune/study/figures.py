@@ -234,7 +234,8 @@ def _picture(fig: Figure, alt: str) -> str:
     for ink, other in _DARK.items():
         dark = dark.replace(ink, other)
     style = 'style="display:none"'
-    return _image(light, words, width, "only-light", "") + _image(dark, words, width, "only-dark", style)
+    pair = _image(light, words, width, "only-light", "") + _image(dark, words, width, "only-dark", style)
+    return f'<div class="fp-picture">{pair}</div>'  # apart, as the theme hides a caption beside such an image
 
 
 def _image(svg: str, alt: str, width: int, kind: str, style: str) -> str:
