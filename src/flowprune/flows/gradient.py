@@ -43,7 +43,7 @@ class _Trajectory(torch.autograd.Function):
             update = update.addcmul_(F, a).addcmul_(F0, c)
             if training:
                 states.append(F)
-                active.append(update > 0)
+                active.append(update > 0 if relu else None)
             F = update.relu_().mul_(τ).add_(F) if relu else update
         ctx.save_for_backward(F0, W, ω, β)
         ctx.adjacency, ctx.states, ctx.active, ctx.steps, ctx.relu = adjacency, states, active, steps, relu
