@@ -128,7 +128,13 @@ def test_pairs_are_times_an_epoch_and_replica():
     assert found.ours.tolist() == pytest.approx([10, 20, 10, 20])  # milliseconds
     assert found.plain.tolist() == pytest.approx([50, 40, 50, 40])
     assert found.ratio.tolist() == pytest.approx([5, 2, 5, 2])
-    assert pairs(times([0.1], [0.2], status="failed")).empty
+
+
+def test_without_any_time_the_first_error_is_told():
+    with pytest.raises(
+        ValueError, match="none of 2 speed trials is done; the first failed with no such graph"
+    ):
+        pairs(times([0.1], [0.2], status="failed", error="no such graph"))
 
 
 def test_pairs_of_one_size_are_summed_up_together():

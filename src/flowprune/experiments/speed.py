@@ -90,10 +90,15 @@ def pairs(table: pd.DataFrame) -> pd.DataFrame:
     """Collected speed trials pair by pair: a pass of ours beside the same splits trained the plain way.
 
     Columns: dataset, chunk (0 where the number that fits was asked for), repetition, replicas in the pass, ours and
-    plain (milliseconds an epoch and replica), and ratio (plain over ours).
+    plain (milliseconds an epoch and replica), and ratio (plain over ours). Raises ValueError when all trials failed.
     """
+    done = table[table.status == "done"]
+    if done.empty:
+        raise ValueError(
+            f"none of {len(table)} speed trials is done; the first failed with {table.error.iloc[0]}"
+        )
     rows = []
-    for trial in table[table.status == "done"].itertuples():
+    for trial in done.itertuples():
         left = trial.splits
         for ours, plain in zip(trial.ours_seconds, trial.plain_seconds, strict=True):
             replicas = min(trial.chunk_size, left)
