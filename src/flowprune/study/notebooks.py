@@ -142,7 +142,7 @@ def execute_all() -> Iterator[tuple[str, bool]]:
     The cores of the processor are shared among the kernels that run at the same time.
     """
     threads = str(max(1, (os.cpu_count() or 1) // SIDE_BY_SIDE))
-    env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "FLOWPRUNE_PROGRESS": os.devnull}
 
     def update(path: Path) -> tuple[str, bool]:
         values = for_book(path)
