@@ -103,7 +103,7 @@ def homophily(
     GRAFF is the bare flow, F + τĀFW with Ω = 0 and no source, so that the sign of W alone speaks; T = 3 and τ = 1, as
     deep as GCN's three layers. All variants train alike; graph g and split s are the same for every variant.
     """
-    training = {"lr": 0.005, "weight_decay": 0.005, "dropout": 0.3, "input_dropout": 0.3, "epochs": epochs}
+    training = {"lr": 0.005, "weight_decay": 0.0005, "dropout": 0.3, "input_dropout": 0.3, "epochs": epochs}
     bare = {"omega": "zero", "source_term": False, "time": 3.0, "step": 1.0}
     cells = {}
     for variant, flow in SIGNS.items():
