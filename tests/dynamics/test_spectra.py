@@ -142,3 +142,13 @@ def test_a_linear_flow_descends_its_energy(n, seed):
         direction, log_norm = linear_flow(s, W, F0, t)
         energies.append(total_energy(graph, direction * math.exp(log_norm), W, zero).item())
     assert np.all(np.diff(energies) <= 1e-10 * np.abs(energies).max())
+
+
+def test_a_start_without_the_dominating_component_still_has_a_direction():
+    """F(0) is zero in the attracted channel, whose growth would take all digits of the other."""
+    spectrum = Spectrum.of(load("complete?n=5").to(dtype=torch.float64))
+    F0 = torch.zeros(5, 2, dtype=torch.float64)
+    F0[0, 1] = 1.0
+    F, _ = linear_flow(spectrum, torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64)), F0, 2000.0)
+    assert F.norm().item() == pytest.approx(1)
+    assert spectrum.share(F, spectrum.highest).item() == pytest.approx(1)

@@ -3,6 +3,7 @@
 import pytest
 
 from flowprune.experiments.nodes import NodeTrial, published_settings, reported
+from flowprune.study import StoreWarning, collect
 from flowprune.study.passes import compute
 from flowprune.study.specs import SpecError
 
@@ -68,3 +69,12 @@ def test_published_settings_are_those_printed():
         published_settings("squirrel")
     with pytest.raises(ValueError, match="no published GRAFF settings for 'karate'"):
         published_settings("karate")
+
+
+def test_a_data_set_that_is_not_at_hand_fails_its_own_trials_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWPRUNE_RECOMPUTE", "1")
+    missing = NodeTrial(**{**QUICK, "dataset": str(tmp_path / "lost.npz")}, model="mlp", split=0, seed=0)
+    with pytest.warns(StoreWarning, match="1 of 2 trials failed"):
+        table = collect([missing, trials(model="mlp", hidden=8)[0]], executor="local", progress=False)
+    assert table.status.tolist() == ["failed", "done"]
+    assert "lost.npz" in table.error[0]

@@ -111,7 +111,9 @@ def test_registry_agrees_with_the_list_of_checksums_beside_the_data() -> None:
     file = data_root() / "SHA256SUMS"
     if not file.exists():
         pytest.skip(f"{file} is not there")
-    sums = {path: digest for digest, path in (line.split(maxsplit=1) for line in file.read_text().splitlines())}
+    sums = {
+        path: digest for digest, path in (line.split(maxsplit=1) for line in file.read_text().splitlines())
+    }
     for data in registry().values():
         for raw in data.files:
             assert sums[f"{data.folder}/{raw.name}"] == raw.sha256
@@ -139,6 +141,7 @@ def test_mnist() -> None:
 
 # ---- Cornell
 
+
 def test_cornell_alone_is_refused_with_both_versions_named() -> None:
     with pytest.raises(GraphError, match=r"'cornell-texas-features' .* and 'cornell-corrected'"):
         load("cornell")
@@ -147,7 +150,10 @@ def test_cornell_alone_is_refused_with_both_versions_named() -> None:
 def test_the_registry_alone_shows_that_two_files_are_one(nowhere: Path) -> None:
     table = cornell_evidence()
     assert table["file of Texas"].to_dict() == {
-        "cornell-texas-features": True, "cornell-corrected": False, "texas": True}
+        "cornell-texas-features": True,
+        "cornell-corrected": False,
+        "texas": True,
+    }
     assert list(table.columns) == ["sha256", "file of Texas"]
 
 
@@ -158,7 +164,10 @@ def test_cornell_evidence_from_the_files() -> None:
     assert table["labels of Texas"].tolist() == [True, False, True]
     assert table["edges of Texas"].tolist() == [False, False, True]
     assert table["class counts"].tolist() == [
-        "33, 1, 18, 101, 30", "38, 16, 30, 82, 17", "33, 1, 18, 101, 30"]
+        "33, 1, 18, 101, 30",
+        "38, 16, 30, 82, 17",
+        "33, 1, 18, 101, 30",
+    ]
     for name in ("cornell-texas-features", "texas"):
         data = registry()[name]
         content = (data_root() / data.folder / "out1_node_feature_label.txt").read_bytes()
@@ -166,6 +175,7 @@ def test_cornell_evidence_from_the_files() -> None:
 
 
 # ---- embedded
+
 
 def test_karate_is_zacharys() -> None:
     g = load("karate")
@@ -197,6 +207,7 @@ def test_embedded_graphs_have_ten_fixed_splits(name: str) -> None:
 
 # ---- catalogue and errors
 
+
 def test_catalogue_of_an_empty_machine(nowhere: Path) -> None:
     state = {entry.name: entry.state for entry in catalogue()}
     assert state["karate"] == state["digits"] == "embedded"
@@ -221,19 +232,21 @@ def test_catalogue_checks_what_it_finds() -> None:
     assert {entry.name for entry in found} == set(registry())
 
 
-@pytest.mark.parametrize("name, sentence", {
-    "coora": "graph 'coora' is unknown; did you mean cora",
-    "Texas": "did you mean texas?",
-    "squirel-filtered": "did you mean squirrel-filtered",
-    "zzzzzz": "graph 'zzzzzz' is unknown; allowed are karate, digits, cora,",
-    "mnist": "'mnist' is images and not a graph",
-    "texas?n=3": "parameter 'n' is unknown; allowed: none.",
-    "digits?k=0": "parameter k = 0 is out of range",
-    "karate?n=3": "parameter 'n' is unknown; allowed: none.",
-    "syn-cora-published?homophily=0.35":
-        "homophily 0.35 is unknown; allowed are 0.00, 0.10, 0.20",
-    "syn-cora-published?seed=1": "parameter 'seed' is unknown; allowed: homophily (default 0.3).",
-}.items())
+@pytest.mark.parametrize(
+    "name, sentence",
+    {
+        "coora": "graph 'coora' is unknown; did you mean cora",
+        "Texas": "did you mean texas?",
+        "squirel-filtered": "did you mean squirrel-filtered",
+        "zzzzzz": "graph 'zzzzzz' is unknown; allowed are karate, digits, cora,",
+        "mnist": "'mnist' is images and not a graph",
+        "texas?n=3": "parameter 'n' is unknown; allowed: none.",
+        "digits?k=0": "parameter k = 0 is out of range",
+        "karate?n=3": "parameter 'n' is unknown; allowed: none.",
+        "syn-cora-published?homophily=0.35": "homophily 0.35 is unknown; allowed are 0.00, 0.10, 0.20",
+        "syn-cora-published?seed=1": "parameter 'seed' is unknown; allowed: homophily (default 0.3).",
+    }.items(),
+)
 def test_unknown_names_and_parameters(name: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(GraphError) as error:
         load(name)

@@ -29,8 +29,15 @@ def graphs(draw: st.DrawFn, self_loops: bool = False) -> Graph:
         positive = st.floats(1e-3, 1e3)
         weight = draw(st.lists(positive, min_size=len(edges), max_size=len(edges)))
     labels = draw(st.lists(st.integers(0, n - 1), min_size=n, max_size=n))
-    return Graph.from_edges("drawn", np.array(edges).reshape(-1, 2).T, n, weight=weight, labels=labels, dtype=f64,
-                            self_loops=self_loops)
+    return Graph.from_edges(
+        "drawn",
+        np.array(edges).reshape(-1, 2).T,
+        n,
+        weight=weight,
+        labels=labels,
+        dtype=f64,
+        self_loops=self_loops,
+    )
 
 
 def as_networkx(g: Graph) -> nx.Graph:
@@ -41,6 +48,7 @@ def as_networkx(g: Graph) -> nx.Graph:
 
 
 # ---- rules of construction
+
 
 def test_directed_and_duplicate_edges_are_merged_into_undirected_ones() -> None:
     g = Graph.from_edges("g", [[0, 1, 0, 2], [1, 0, 1, 1]])
@@ -89,8 +97,11 @@ def test_number_of_nodes_is_that_of_features_then_labels_then_edges() -> None:
 @given(graphs(), st.randoms())
 def test_order_direction_and_repetition_of_edges_do_not_matter(g: Graph, random: object) -> None:
     row, column = g.edge_index
-    edges = [(u, v, w) for u, v, w in zip(row.tolist(), column.tolist(), g.adjacency.values().tolist(), strict=True)
-             if u < v or random.random() < 0.5]
+    edges = [
+        (u, v, w)
+        for u, v, w in zip(row.tolist(), column.tolist(), g.adjacency.values().tolist(), strict=True)
+        if u < v or random.random() < 0.5
+    ]
     edges += edges[: len(edges) // 2]
     random.shuffle(edges)
     u, v, w = zip(*edges, strict=True) if edges else ((), (), ())
@@ -110,6 +121,7 @@ def test_adjacency_is_symmetric_with_sorted_columns(g: Graph) -> None:
 
 
 # ---- operators
+
 
 @given(graphs(self_loops=True))
 def test_operators_equal_their_definition(g: Graph) -> None:
@@ -159,9 +171,18 @@ def test_rho_is_2_exactly_if_a_component_with_edges_is_bipartite(g: Graph) -> No
     assert g.is_bipartite == nx.is_bipartite(G)
 
 
-@pytest.mark.parametrize("name, rho", [
-    ("cycle?n=7", 1 - np.cos(2 * np.pi * 3 / 7)), ("cycle?n=8", 2.0), ("path?n=5", 2.0), ("star?n=9", 2.0),
-    ("complete?n=6", 6 / 5), ("bipartite?a=2&b=7", 2.0), ("cycle?n=1601", 1 - np.cos(2 * np.pi * 800 / 1601))])
+@pytest.mark.parametrize(
+    "name, rho",
+    [
+        ("cycle?n=7", 1 - np.cos(2 * np.pi * 3 / 7)),
+        ("cycle?n=8", 2.0),
+        ("path?n=5", 2.0),
+        ("star?n=9", 2.0),
+        ("complete?n=6", 6 / 5),
+        ("bipartite?a=2&b=7", 2.0),
+        ("cycle?n=1601", 1 - np.cos(2 * np.pi * 800 / 1601)),
+    ],
+)
 def test_rho_of_named_graphs(name: str, rho: float) -> None:
     assert load(name).rho == pytest.approx(rho, abs=1e-9)
 
@@ -180,6 +201,7 @@ def test_products_with_operators_have_gradients() -> None:
 
 # ---- structure
 
+
 @given(graphs())
 def test_largest_component_is_that_of_networkx(g: Graph) -> None:
     part = g.largest_component()
@@ -193,8 +215,15 @@ def test_largest_component_is_that_of_networkx(g: Graph) -> None:
 def test_largest_component_takes_features_and_masks_along() -> None:
     x = torch.eye(5).to_sparse_csr()
     masks = torch.eye(5, dtype=torch.bool)[[2, 3, 4]]
-    g = Graph.from_edges("g", [[0, 3, 2], [1, 2, 4]], features=x, labels=[0, 1, 2, 0, 1],
-                         train=masks[0], val=masks[1], test=masks[2])
+    g = Graph.from_edges(
+        "g",
+        [[0, 3, 2], [1, 2, 4]],
+        features=x,
+        labels=[0, 1, 2, 0, 1],
+        train=masks[0],
+        val=masks[1],
+        test=masks[2],
+    )
     part = g.largest_component()
     assert part.n == 3
     assert torch.equal(part.features.to_dense(), torch.eye(5)[[2, 3, 4]])
@@ -214,13 +243,16 @@ def test_homophily_by_counting(g: Graph) -> None:
     neighbours = {u: [v for v in as_networkx(g)[u] if v != u] for u in range(g.n)}
     pairs = [(u, v) for u in neighbours for v in neighbours[u]]
     edge = np.mean([y[u] == y[v] for u, v in pairs]) if pairs else 0.0
-    node = np.mean([np.mean([y[u] == y[v] for v in neighbours[u]]) if neighbours[u] else 0.0 for u in range(g.n)])
+    node = np.mean(
+        [np.mean([y[u] == y[v] for v in neighbours[u]]) if neighbours[u] else 0.0 for u in range(g.n)]
+    )
     if pairs:
         assert g.homophily("edge") == pytest.approx(edge, abs=1e-6)
     assert g.homophily("node") == pytest.approx(node, abs=1e-6)
 
 
 # ---- moving
+
 
 def test_to_changes_the_floating_type_of_all_parts() -> None:
     g = load("karate").to(dtype=f64)
@@ -263,24 +295,28 @@ def test_operators_are_built_once_and_the_graph_is_frozen() -> None:
 
 # ---- errors
 
+
 def masks(n: int, *nodes: int) -> torch.Tensor:
     return torch.isin(torch.arange(n), torch.tensor(nodes)).unsqueeze(0)
 
 
 BAD = {
-    "edge 1 joins 1 and 7, out of range; allowed are nodes 0 to 2":
-        dict(edge_index=[[0, 1], [1, 7]], n=3),
+    "edge 1 joins 1 and 7, out of range; allowed are nodes 0 to 2": dict(edge_index=[[0, 1], [1, 7]], n=3),
     "edge 0 joins -1 and 1": dict(edge_index=[[-1], [1]], n=3),
     "edge_index has shape [3, 2]; allowed is [2, E]": dict(edge_index=[[0, 1], [1, 2], [2, 0]]),
     "edge_index has type torch.float32; allowed are integers": dict(edge_index=torch.ones(2, 2)),
     "edge_index cannot be read as an array of numbers": dict(edge_index=[[0, 1], [1]]),
     "the graph is empty": dict(edge_index=np.empty((2, 0))),
-    "2 feature values are NaN or infinite, the first at node 1":
-        dict(edge_index=[[0], [1]], features=torch.tensor([[0.0, 1], [np.nan, np.inf]])),
-    "1 feature values are NaN or infinite, the first at node 2":
-        dict(edge_index=[[0], [1]], features=torch.tensor([[0.0, 1], [0, 0], [3, np.inf]]).to_sparse_csr()),
+    "2 feature values are NaN or infinite, the first at node 1": dict(
+        edge_index=[[0], [1]], features=torch.tensor([[0.0, 1], [np.nan, np.inf]])
+    ),
+    "1 feature values are NaN or infinite, the first at node 2": dict(
+        edge_index=[[0], [1]], features=torch.tensor([[0.0, 1], [0, 0], [3, np.inf]]).to_sparse_csr()
+    ),
     "features have shape [2]": dict(edge_index=[[0], [1]], features=torch.ones(2)),
-    "features have shape [3, 1]; allowed is [2, p]": dict(edge_index=[[0], [1]], n=2, features=torch.ones(3, 1)),
+    "features have shape [3, 1]; allowed is [2, p]": dict(
+        edge_index=[[0], [1]], n=2, features=torch.ones(3, 1)
+    ),
     "features have type torch.complex64": dict(edge_index=[[0], [1]], features=torch.ones(2, 1) * 1j),
     "label -1 at node 0 is out of range": dict(edge_index=[[0], [1]], labels=[-1, 0]),
     "label 5 is out of range; with 2 nodes allowed are 0 to 1": dict(edge_index=[[0], [1]], labels=[5, 0]),
@@ -289,13 +325,16 @@ BAD = {
     "weight -1.0 of edge 0": dict(edge_index=[[0], [1]], weight=[-1.0]),
     "weight nan of edge 0": dict(edge_index=[[0], [1]], weight=[np.nan]),
     "weight has shape [2]; allowed is [1]": dict(edge_index=[[0], [1]], weight=[1.0, 1.0]),
-    "split 0 overlaps, node 1 is in train and test":
-        dict(edge_index=[[0], [1]], train=masks(2, 0, 1), val=masks(2), test=masks(2, 1)),
+    "split 0 overlaps, node 1 is in train and test": dict(
+        edge_index=[[0], [1]], train=masks(2, 0, 1), val=masks(2), test=masks(2, 1)
+    ),
     "the val mask is missing": dict(edge_index=[[0], [1]], train=masks(2, 0), test=masks(2, 1)),
-    "split masks have shapes train [1, 2], val [1, 3], test [1, 2]":
-        dict(edge_index=[[0], [1]], train=masks(2, 0), val=masks(3), test=masks(2, 1)),
-    "the train mask has type torch.int64; allowed is bool":
-        dict(edge_index=[[0], [1]], train=[[0, 5]], val=[[1, 2]], test=[[0, 0]]),
+    "split masks have shapes train [1, 2], val [1, 3], test [1, 2]": dict(
+        edge_index=[[0], [1]], train=masks(2, 0), val=masks(3), test=masks(2, 1)
+    ),
+    "the train mask has type torch.int64; allowed is bool": dict(
+        edge_index=[[0], [1]], train=[[0, 5]], val=[[1, 2]], test=[[0, 0]]
+    ),
 }
 
 
@@ -315,4 +354,3 @@ def test_homophily_errors() -> None:
         load("karate").homophily("class")
     with pytest.raises(GraphError, match="square sparse CSR"):
         Graph("g", torch.eye(3), None, None, *([torch.zeros(0, 3, dtype=torch.bool)] * 3))
-

@@ -24,20 +24,36 @@ def is_the_square(g: Graph) -> bool:
     assert g.edge_index.tolist() == [[0, 0, 1, 1, 2, 2, 3, 3], [1, 3, 0, 2, 1, 3, 0, 2]]
     assert g.features.to_dense().tolist() == FEATURES.tolist()
     assert g.labels.tolist() == LABELS.tolist()
-    assert [part.tolist() for part in (g.train, g.val, g.test)] == [[TRAIN.tolist()], [VAL.tolist()], [TEST.tolist()]]
+    assert [part.tolist() for part in (g.train, g.val, g.test)] == [
+        [TRAIN.tolist()],
+        [VAL.tolist()],
+        [TEST.tolist()],
+    ]
     return True
 
 
 def save_npz(path: Path, **changes: object) -> str:
-    arrays = {"edges": EDGES, "node_features": FEATURES, "node_labels": LABELS, "train_masks": TRAIN[None],
-              "val_masks": VAL[None], "test_masks": TEST[None]} | changes
+    arrays = {
+        "edges": EDGES,
+        "node_features": FEATURES,
+        "node_labels": LABELS,
+        "train_masks": TRAIN[None],
+        "val_masks": VAL[None],
+        "test_masks": TEST[None],
+    } | changes
     np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
     return str(path)
 
 
 def square() -> Data:
-    return Data(edge_index=torch.from_numpy(EDGES.T), x=torch.from_numpy(FEATURES), y=torch.from_numpy(LABELS),
-                train_mask=torch.from_numpy(TRAIN), val_mask=torch.from_numpy(VAL), test_mask=torch.from_numpy(TEST))
+    return Data(
+        edge_index=torch.from_numpy(EDGES.T),
+        x=torch.from_numpy(FEATURES),
+        y=torch.from_numpy(LABELS),
+        train_mask=torch.from_numpy(TRAIN),
+        val_mask=torch.from_numpy(VAL),
+        test_mask=torch.from_numpy(TEST),
+    )
 
 
 def save_tables(folder: Path, edges: str, nodes: str | None) -> str:
@@ -54,6 +70,7 @@ TABLE_NODES = "id,label,split,u,v\na,even,train,0.5,1\nb,odd,train,1,0\nc,even,v
 
 # ---- each way in
 
+
 def test_npz(tmp_path: Path) -> None:
     g = load(save_npz(tmp_path / "square.npz"))
     assert is_the_square(g)
@@ -64,13 +81,18 @@ def test_npz(tmp_path: Path) -> None:
 def test_npz_with_csr_matrices(tmp_path: Path) -> None:
     A = sp.csr_array((np.ones(len(EDGES)), EDGES.T), shape=(4, 4))
     X = sp.csr_array(FEATURES)
-    parts = {f"{prefix}_{part}": getattr(M, part) for prefix, M in (("adj", A), ("attr", X))
-             for part in ("data", "indices", "indptr", "shape")}
+    parts = {
+        f"{prefix}_{part}": getattr(M, part)
+        for prefix, M in (("adj", A), ("attr", X))
+        for part in ("data", "indices", "indptr", "shape")
+    }
     assert is_the_square(load(save_npz(tmp_path / "g.npz", edges=None, node_features=None, **parts)))
 
 
 def test_npz_with_a_csr_matrix_keeps_isolated_nodes(tmp_path: Path) -> None:
-    np.savez(tmp_path / "g.npz", adj_data=[1, 1], adj_indices=[1, 0], adj_indptr=[0, 1, 2, 2], adj_shape=[3, 3])
+    np.savez(
+        tmp_path / "g.npz", adj_data=[1, 1], adj_indices=[1, 0], adj_indptr=[0, 1, 2, 2], adj_shape=[3, 3]
+    )
     assert load(str(tmp_path / "g.npz")).degree.tolist() == [1, 1, 0]
 
 
@@ -139,6 +161,7 @@ def test_sparse_features_are_stored_sparse(tmp_path: Path) -> None:
 
 # ---- each fault
 
+
 def refused(path: str, sentence: str) -> None:
     with pytest.raises(GraphError) as error:
         load(path)
@@ -146,22 +169,28 @@ def refused(path: str, sentence: str) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    (dict(edges=None), "array 'edges' is missing; given are node_features"),
-    (dict(edges=EDGES.T), "edges have shape [2, 6]; allowed is [m, 2]"),
-    (dict(edges=EDGES * 2), "out of range; allowed are nodes 0 to 3"),
-    (dict(edges=EDGES[-1:]), "the graph has no edges"),
-    (dict(edges=EDGES.astype(float)), "edge_index has type torch.float64"),
-    (dict(node_features=FEATURES * np.nan), "8 feature values are NaN or infinite"),
-    (dict(node_labels=LABELS - 1), "label -1 at node 0 is out of range"),
-    (dict(node_labels=LABELS[:, None], train_masks=None, val_masks=None, test_masks=None), "labels have shape [4, 1]"),
-    (dict(node_labels=LABELS[:2]), "labels have shape [2]; allowed is [4]"),
-    (dict(node_labels=np.array(["a", "b", "a", "b"])), "labels cannot be read as an array of numbers"),
-    (dict(val_masks=TRAIN[None]), "split 0 overlaps, node 0 is in train and val"),
-    (dict(val_masks=None), "the val mask is missing"),
-    (dict(weights=-np.ones(6)), "weight -1.0 of edge 0"),
-    (dict(edges=None, adj_indptr=np.array([0])), "arrays adj_* are not a CSR matrix"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (dict(edges=None), "array 'edges' is missing; given are node_features"),
+        (dict(edges=EDGES.T), "edges have shape [2, 6]; allowed is [m, 2]"),
+        (dict(edges=EDGES * 2), "out of range; allowed are nodes 0 to 3"),
+        (dict(edges=EDGES[-1:]), "the graph has no edges"),
+        (dict(edges=EDGES.astype(float)), "edge_index has type torch.float64"),
+        (dict(node_features=FEATURES * np.nan), "8 feature values are NaN or infinite"),
+        (dict(node_labels=LABELS - 1), "label -1 at node 0 is out of range"),
+        (
+            dict(node_labels=LABELS[:, None], train_masks=None, val_masks=None, test_masks=None),
+            "labels have shape [4, 1]",
+        ),
+        (dict(node_labels=LABELS[:2]), "labels have shape [2]; allowed is [4]"),
+        (dict(node_labels=np.array(["a", "b", "a", "b"])), "labels cannot be read as an array of numbers"),
+        (dict(val_masks=TRAIN[None]), "split 0 overlaps, node 0 is in train and val"),
+        (dict(val_masks=None), "the val mask is missing"),
+        (dict(weights=-np.ones(6)), "weight -1.0 of edge 0"),
+        (dict(edges=None, adj_indptr=np.array([0])), "arrays adj_* are not a CSR matrix"),
+    ],
+)
 def test_faults_in_arrays(changes: dict, sentence: str, tmp_path: Path) -> None:
     refused(save_npz(tmp_path / "g.npz", **changes), sentence)
 
@@ -198,18 +227,33 @@ def test_a_pt_file_of_something_else(tmp_path: Path) -> None:
     refused(str(tmp_path / "h.pt"), "the Data has no edge_index; it holds x.")
 
 
-@pytest.mark.parametrize("edges, nodes, sentence", [
-    ("from,to\n1,2\n", None, "edges.csv: column 'source' is missing; given are from, to."),
-    ("", None, "is not a readable table"),
-    ("source,target\n0,x\n", None, "cannot be read as an array of numbers"),
-    ("source,target\n0,1\n", "label\n1\n", "nodes.csv: column 'id' is missing"),
-    ("source,target\n0,1\n0,7\n", "id\n0\n1\n", "edges.csv, line 3: node 7 is out of range; allowed are the ids"),
-    ("source,target\n0,1\n", "id\n0\n1\n1\n", "id 1 is given twice"),
-    ("source,target\n0,1\n", "id,colour\n0,red\n1,blue\n", "column 'colour' holds words; features must be numbers"),
-    ("source,target\n0,1\n", "id,label\n0,a\n1,\n", "nodes.csv, line 3: the label is missing"),
-    ("source,target\n0,1\n", "id,u\n0,1\n1,\n", "1 feature values are NaN or infinite, the first at node 1"),
-    ("source,target\n0,1\n", "id,split\n0,train\n1,dev\n", "line 3: split 'dev' is unknown"),
-])
+@pytest.mark.parametrize(
+    "edges, nodes, sentence",
+    [
+        ("from,to\n1,2\n", None, "edges.csv: column 'source' is missing; given are from, to."),
+        ("", None, "is not a readable table"),
+        ("source,target\n0,x\n", None, "cannot be read as an array of numbers"),
+        ("source,target\n0,1\n", "label\n1\n", "nodes.csv: column 'id' is missing"),
+        (
+            "source,target\n0,1\n0,7\n",
+            "id\n0\n1\n",
+            "edges.csv, line 3: node 7 is out of range; allowed are the ids",
+        ),
+        ("source,target\n0,1\n", "id\n0\n1\n1\n", "id 1 is given twice"),
+        (
+            "source,target\n0,1\n",
+            "id,colour\n0,red\n1,blue\n",
+            "column 'colour' holds words; features must be numbers",
+        ),
+        ("source,target\n0,1\n", "id,label\n0,a\n1,\n", "nodes.csv, line 3: the label is missing"),
+        (
+            "source,target\n0,1\n",
+            "id,u\n0,1\n1,\n",
+            "1 feature values are NaN or infinite, the first at node 1",
+        ),
+        ("source,target\n0,1\n", "id,split\n0,train\n1,dev\n", "line 3: split 'dev' is unknown"),
+    ],
+)
 def test_faults_in_tables(edges: str, nodes: str | None, sentence: str, tmp_path: Path) -> None:
     refused(save_tables(tmp_path / "g", edges, nodes), sentence)
 

@@ -125,10 +125,13 @@ def test_roots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 # ---- downloads
 
+
 def test_without_a_network_one_sentence_says_what_to_do(nowhere: Path) -> None:
     dead = "http://127.0.0.1:9"
     env = {**os.environ, "https_proxy": dead, "HTTPS_PROXY": dead, "no_proxy": "", "NO_PROXY": ""}
-    code = "from flowprune.graphs import load, GraphError\ntry: load('texas')\nexcept GraphError as e: print(e)"
+    code = (
+        "from flowprune.graphs import load, GraphError\ntry: load('texas')\nexcept GraphError as e: print(e)"
+    )
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     sentence = done.stdout.strip()
@@ -165,13 +168,21 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def tiny(server: Server) -> DataSet:
-    files = tuple(RawFile(name, hashlib.sha256(content).hexdigest(), len(content),
-                          f"http://127.0.0.1:{server.server_port}/{name}") for name, content in FILES.items())
+    files = tuple(
+        RawFile(
+            name,
+            hashlib.sha256(content).hexdigest(),
+            len(content),
+            f"http://127.0.0.1:{server.server_port}/{name}",
+        )
+        for name, content in FILES.items()
+    )
     return DataSet("tiny", "Two small files", "npz", {}, "tiny/raw", {"geom-gcn": ""}, files)
 
 
-def test_a_download_fetches_each_file_once(server: Server, nowhere: Path,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_fetches_each_file_once(
+    server: Server, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(registry(), "tiny", tiny(server))
     folder = download("tiny")
     assert folder == cache_root() / "tiny/raw"
@@ -180,8 +191,9 @@ def test_a_download_fetches_each_file_once(server: Server, nowhere: Path,
     assert len(server.asked) == len(FILES)
 
 
-def test_a_file_that_arrives_wrong_is_not_kept(server: Server, nowhere: Path, tmp_path: Path,
-                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_arrives_wrong_is_not_kept(
+    server: Server, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(registry(), "tiny", tiny(server))
     (tmp_path / "b.txt").write_bytes(b"third!" * 1000)
     with pytest.raises(GraphError, match=r"tiny: http://127.*/b.txt has a wrong checksum"):
@@ -191,8 +203,9 @@ def test_a_file_that_arrives_wrong_is_not_kept(server: Server, nowhere: Path, tm
     assert {file.name for file in download("tiny").iterdir()} == set(FILES)
 
 
-def test_a_lost_file_on_the_server_is_named(server: Server, nowhere: Path, tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_file_on_the_server_is_named(
+    server: Server, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(registry(), "tiny", tiny(server))
     (tmp_path / "a.txt").unlink()
     with pytest.raises(GraphError, match=r"a.txt cannot be reached \(.*File not found"):
@@ -200,7 +213,9 @@ def test_a_lost_file_on_the_server_is_named(server: Server, nowhere: Path, tmp_p
 
 
 def test_two_processes_may_download_at_once(server: Server, nowhere: Path) -> None:
-    code = f"from flowprune.graphs.raw import *; registry()['tiny'] = {tiny(server)!r}; print(download('tiny'))"
+    code = (
+        f"from flowprune.graphs.raw import *; registry()['tiny'] = {tiny(server)!r}; print(download('tiny'))"
+    )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(2)]
     for process in both:

@@ -87,6 +87,7 @@ def test_words_tell_more_about_the_class_when_the_signal_grows() -> None:
         x = g.features.to_dense()
         own = torch.arange(x.shape[1]) % 5 == g.labels.unsqueeze(1)
         return (x * own).sum().item() / x.sum().item()
+
     assert own_share(0.0) == pytest.approx(0.2, abs=0.03)
     assert own_share(1.0) == 1.0
     assert own_share(0.3) == pytest.approx(0.44, abs=0.04)
@@ -132,25 +133,28 @@ def test_barbell() -> None:
     assert not g.is_bipartite
 
 
-@pytest.mark.parametrize("name, sentence", {
-    "path?n=10&m=3": "parameter 'm' is unknown; allowed: n (default 10).",
-    "path?n=ten": "parameter n = 'ten' is not of type int; its default is 10.",
-    "path?n=2.5": "parameter n = '2.5' is not of type int",
-    "path?n=": "parameter n = '' is not of type int",
-    "path?n=0": "parameter n = 0 is out of range; it must be at least 1.",
-    "path?n=3&n=4": "parameter 'n' is given twice",
-    "path?n": "'n' is not a list of parameters; write name?a=1&b=2.",
-    "cycle?n=2": "parameter n = 2 is out of range; it must be at least 3.",
-    "syn-cora?homophily=1.5": "parameter homophily = 1.5 is out of range; it must be between 0 and 1.",
-    "syn-cora?homophily=nan": "parameter homophily = nan is out of range",
-    "syn-cora?n=10": "parameter n = 10 is out of range; it must be at least 15.",
-    "syn-cora?signal=-1": "parameter signal = -1.0 is out of range",
-    "syn-products?m=0": "parameter m = 0 is out of range",
-    "csbm?degree=5000": "parameter degree = 5000.0 is out of range; with n = 1000 and homophily = 0.8 it must be "
-                        "between 0 and 623.8.",
-    "csbm?seed=-1": "parameter seed = -1 is out of range; it must be at least 0.",
-    "csbm?signal=inf": "parameter signal = inf is out of range",
-}.items())
+@pytest.mark.parametrize(
+    "name, sentence",
+    {
+        "path?n=10&m=3": "parameter 'm' is unknown; allowed: n (default 10).",
+        "path?n=ten": "parameter n = 'ten' is not of type int; its default is 10.",
+        "path?n=2.5": "parameter n = '2.5' is not of type int",
+        "path?n=": "parameter n = '' is not of type int",
+        "path?n=0": "parameter n = 0 is out of range; it must be at least 1.",
+        "path?n=3&n=4": "parameter 'n' is given twice",
+        "path?n": "'n' is not a list of parameters; write name?a=1&b=2.",
+        "cycle?n=2": "parameter n = 2 is out of range; it must be at least 3.",
+        "syn-cora?homophily=1.5": "parameter homophily = 1.5 is out of range; it must be between 0 and 1.",
+        "syn-cora?homophily=nan": "parameter homophily = nan is out of range",
+        "syn-cora?n=10": "parameter n = 10 is out of range; it must be at least 15.",
+        "syn-cora?signal=-1": "parameter signal = -1.0 is out of range",
+        "syn-products?m=0": "parameter m = 0 is out of range",
+        "csbm?degree=5000": "parameter degree = 5000.0 is out of range; with n = 1000 and homophily = 0.8 it must be "
+        "between 0 and 623.8.",
+        "csbm?seed=-1": "parameter seed = -1 is out of range; it must be at least 0.",
+        "csbm?signal=inf": "parameter signal = inf is out of range",
+    }.items(),
+)
 def test_bad_parameters_are_named_in_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(GraphError) as error:
         load(name)

@@ -60,8 +60,8 @@ TOLERANCE = 1e-9  # eigenvalues closer than this are one, in float64 on the grap
 def linear_flow(spectrum: Spectrum, W: Tensor, F0: Tensor, t: float) -> tuple[Tensor, float]:
     """The solution of Ḟ = ĀFW at time t, exactly, for symmetric W: its direction and the logarithm of its norm.
 
-    In the bases of Δ and W the flow multiplies coefficient (ℓ, k) by exp(t (1 − λ_ℓ) w_k). The largest exponent is
-    taken out first, so that no time is too long. The coefficients that decide a limit may be tiny, hence float64.
+    In the bases of Δ and W the flow multiplies coefficient (ℓ, k) by exp(t (1 − λ_ℓ) w_k). The largest term is taken
+    out first, so that no time is too long. The coefficients that decide a limit may be tiny, hence float64.
 
     Args:
         spectrum: of the graph; W: ``[d, d]`` symmetric; F0: ``[n, d]``.
@@ -70,9 +70,12 @@ def linear_flow(spectrum: Spectrum, W: Tensor, F0: Tensor, t: float) -> tuple[Te
         F(t)/‖F(t)‖ ``[n, d]`` and log ‖F(t)‖.
     """
     w, U = torch.linalg.eigh(W)
-    exponent = t * (1 - spectrum.λ).unsqueeze(1) * w
+    c = spectrum.φ.T @ F0 @ U
+    exponent = (
+        t * (1 - spectrum.λ).unsqueeze(1) * w + c.abs().log()
+    )  # minus infinity where F(0) has no component
     largest = exponent.max()
-    F = spectrum.φ @ ((spectrum.φ.T @ F0 @ U) * (exponent - largest).exp()) @ U.T
+    F = spectrum.φ @ (c.sign() * (exponent - largest).exp()) @ U.T
     norm = F.norm()
     return F / norm, (largest + norm.log()).item()
 

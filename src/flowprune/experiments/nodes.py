@@ -71,6 +71,8 @@ class NodeTrial(Trial):
         return tuple(value for name, value in self.fields.items() if name not in PER_REPLICA)
 
     def weight(self) -> float:
+        if self.unavailable():
+            return 0.0
         graph = prepared(self.dataset, self.component)
         return 1e-6 * self.epochs * graph.n * self.hidden
 
@@ -83,6 +85,8 @@ class NodeTrial(Trial):
 
     @classmethod
     def batch_size(cls, trials: Sequence[Self]) -> int:
+        if trials[0].unavailable():
+            return len(trials)
         graph = prepared(trials[0].dataset, trials[0].component)
         return chunk_size(graph.n, trials[0].hidden, torch.device(cls.device()))
 

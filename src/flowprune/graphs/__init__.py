@@ -11,5 +11,18 @@ from .graph import Graph, compact, random_splits
 from .own import from_arrays, from_pyg
 from .raw import data_root, download
 
-__all__ = ["Entry", "Graph", "GraphError", "catalogue", "compact", "cornell_evidence", "data_root",
-           "download", "from_arrays", "from_pyg", "load", "mnist", "random_splits"]
+__all__ = [
+    "Entry",
+    "Graph",
+    "GraphError",
+    "catalogue",
+    "compact",
+    "cornell_evidence",
+    "data_root",
+    "download",
+    "from_arrays",
+    "from_pyg",
+    "load",
+    "mnist",
+    "random_splits",
+]

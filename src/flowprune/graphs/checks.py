@@ -40,8 +40,10 @@ def check_features(features: Tensor, n: int, name: str) -> None:
         where = int((~finite).nonzero()[0, 0])
         if features.layout != torch.strided:
             where = int(torch.searchsorted(features.crow_indices(), where, right=True)) - 1
-        raise GraphError(f"{name}: {bad} feature values are NaN or infinite, the first at node {where}; "
-                         "features must be finite.")
+        raise GraphError(
+            f"{name}: {bad} feature values are NaN or infinite, the first at node {where}; "
+            "features must be finite."
+        )
 
 
 def check_labels(labels: Tensor, n: int, name: str) -> None:
@@ -52,8 +54,9 @@ def check_labels(labels: Tensor, n: int, name: str) -> None:
         raise GraphError(f"{name}: labels have type {labels.dtype}; allowed are integers 0, 1, ..., k-1.")
     if bool((labels < 0).any()):
         where = int((labels < 0).nonzero()[0, 0])
-        raise GraphError(f"{name}: label {int(labels[where])} at node {where} is out of range; "
-                         "allowed are 0, 1, ..., k-1.")
+        raise GraphError(
+            f"{name}: label {int(labels[where])} at node {where} is out of range; allowed are 0, 1, ..., k-1."
+        )
 
 
 def check_splits(masks: dict[str, Tensor], n: int, name: str) -> None:
@@ -69,8 +72,10 @@ def check_splits(masks: dict[str, Tensor], n: int, name: str) -> None:
     if bool(twice.any()):
         split, node = twice.nonzero()[0].tolist()
         inside = " and ".join(key for key, mask in masks.items() if bool(mask[split, node]))
-        raise GraphError(f"{name}: split {split} overlaps, node {node} is in {inside}; "
-                         "train, val and test must be disjoint.")
+        raise GraphError(
+            f"{name}: split {split} overlaps, node {node} is in {inside}; "
+            "train, val and test must be disjoint."
+        )
 
 
 def check_edges(edge_index: Tensor, n: int, name: str) -> None:
@@ -83,8 +88,9 @@ def check_edges(edge_index: Tensor, n: int, name: str) -> None:
     if bool(outside.any()):
         column = int(outside.any(0).nonzero()[0, 0])
         u, v = edge_index[:, column].tolist()
-        raise GraphError(f"{name}: edge {column} joins {u} and {v}, out of range; "
-                         f"allowed are nodes 0 to {n - 1}.")
+        raise GraphError(
+            f"{name}: edge {column} joins {u} and {v}, out of range; allowed are nodes 0 to {n - 1}."
+        )
 
 
 def check_weight(weight: Tensor, edges: int, name: str) -> None:
@@ -94,5 +100,7 @@ def check_weight(weight: Tensor, edges: int, name: str) -> None:
     wrong = ~(torch.isfinite(weight) & (weight > 0))
     if bool(wrong.any()):
         where = int(wrong.nonzero()[0, 0])
-        raise GraphError(f"{name}: weight {float(weight[where])} of edge {where} is not allowed; "
-                         "weights must be positive and finite.")
+        raise GraphError(
+            f"{name}: weight {float(weight[where])} of edge {where} is not allowed; "
+            "weights must be positive and finite."
+        )

@@ -60,13 +60,17 @@ def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
     if kind in registry():
         return _real(name, root, split)
     if split != "geom-gcn":
-        raise GraphError(f"{name}: split {split!r} is unknown; graphs that are not of the field have one set of "
-                         "splits, and allowed is the default.")
+        raise GraphError(
+            f"{name}: split {split!r} is unknown; graphs that are not of the field have one set of "
+            "splits, and allowed is the default."
+        )
     if kind in MADE:
         return generate(name, MADE[kind])
     if kind.lower() == "cornell":
-        raise GraphError("'cornell' names two different graphs; allowed are 'cornell-texas-features' (as "
-                         "distributed, with the features and labels of Texas) and 'cornell-corrected'.")
+        raise GraphError(
+            "'cornell' names two different graphs; allowed are 'cornell-texas-features' (as "
+            "distributed, with the features and labels of Texas) and 'cornell-corrected'."
+        )
     if Path(name).suffix in (".npz", ".pt", ".csv") or Path(name).is_dir():
         return load_own(name)
     known = [*EMBEDDED, *registry(), *GENERATORS]
@@ -114,6 +118,7 @@ def _published(homophily: float = 0.3, *, root: Path | None) -> Graph:
 
 # ---- what is there
 
+
 @dataclass(frozen=True)
 class Entry:
     """One line of the catalogue of graphs."""
@@ -140,8 +145,10 @@ def catalogue(root: Path | None = None) -> list[Entry]:
         except GraphError as error:
             checksum = str(error)
         entries.append(Entry(name, "found", str(folder), checksum, data.about))
-    return entries + [Entry(name, "generated", _parameters_text(make), "", _first_sentence(make))
-                      for name, make in GENERATORS.items()]
+    return entries + [
+        Entry(name, "generated", _parameters_text(make), "", _first_sentence(make))
+        for name, make in GENERATORS.items()
+    ]
 
 
 def _parameters_text(make: Callable) -> str:

@@ -19,9 +19,16 @@ def karate() -> Graph:
     data = KarateClub()[0]
     train, val, test = random_splits(data.y, SPLITS)
     return Graph.from_edges(
-        "karate", data.edge_index, features=data.x, labels=data.y, train=train, val=val, test=test,
+        "karate",
+        data.edge_index,
+        features=data.x,
+        labels=data.y,
+        train=train,
+        val=val,
+        test=test,
         about="Zachary's karate club with 4 modularity classes and identity features; undirected, no "
-              "self-loops; 10 random stratified splits of 48/32/20 %.")
+        "self-loops; 10 random stratified splits of 48/32/20 %.",
+    )
 
 
 def digits(k: int = 10) -> Graph:
@@ -39,7 +46,13 @@ def digits(k: int = 10) -> Graph:
     neighbours = kneighbors_graph(images, k, mode="connectivity").tocoo()
     train, val, test = random_splits(labels, SPLITS)
     return Graph.from_edges(
-        "digits", np.stack([neighbours.row, neighbours.col]), features=images, labels=labels,
-        train=train, val=val, test=test,
+        "digits",
+        np.stack([neighbours.row, neighbours.col]),
+        features=images,
+        labels=labels,
+        train=train,
+        val=val,
+        test=test,
         about=f"scikit-learn's digits as a graph of {k} nearest neighbours in pixel space, symmetrised, "
-              "no self-loops; 10 random stratified splits of 48/32/20 %.")
+        "no self-loops; 10 random stratified splits of 48/32/20 %.",
+    )

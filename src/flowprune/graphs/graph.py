@@ -77,8 +77,10 @@ class Graph:
     def __post_init__(self) -> None:
         A = self.adjacency
         if A.layout != torch.sparse_csr or A.ndim != 2 or A.shape[0] != A.shape[1]:
-            raise GraphError(f"{self.name}: the adjacency must be a square sparse CSR tensor; "
-                             "Graph.from_edges builds one from an edge list.")
+            raise GraphError(
+                f"{self.name}: the adjacency must be a square sparse CSR tensor; "
+                "Graph.from_edges builds one from an edge list."
+            )
         if self.n == 0:
             raise GraphError(f"{self.name}: the graph is empty; at least one node is needed.")
         if self.features is not None:
@@ -90,10 +92,22 @@ class Graph:
     # ---- building
 
     @classmethod
-    def from_edges(cls, name: str, edge_index: Tensor | np.ndarray | Sequence, n: int | None = None, *,
-                   weight: Tensor | np.ndarray | Sequence | None = None, features: object = None,
-                   labels: object = None, train: object = None, val: object = None, test: object = None,
-                   self_loops: bool = False, dtype: torch.dtype = torch.float32, about: str = "") -> Graph:
+    def from_edges(
+        cls,
+        name: str,
+        edge_index: Tensor | np.ndarray | Sequence,
+        n: int | None = None,
+        *,
+        weight: Tensor | np.ndarray | Sequence | None = None,
+        features: object = None,
+        labels: object = None,
+        train: object = None,
+        val: object = None,
+        test: object = None,
+        self_loops: bool = False,
+        dtype: torch.dtype = torch.float32,
+        about: str = "",
+    ) -> Graph:
         """Build a graph from a list of edges [2, E], directed or not.
 
         Rules: every edge is made undirected; duplicates are merged (weight 1, or the largest of the given
@@ -115,24 +129,40 @@ class Graph:
         if edge_index.numel() == 0:
             edge_index = torch.empty(2, 0, dtype=torch.int64)
         if n is None:
-            n = (len(features) if features is not None else len(labels) if labels is not None
-                 else int(edge_index.max()) + 1 if edge_index.numel() else 0)
+            n = (
+                len(features)
+                if features is not None
+                else len(labels)
+                if labels is not None
+                else int(edge_index.max()) + 1
+                if edge_index.numel()
+                else 0
+            )
         if n < 1:
             raise GraphError(f"{name}: the graph is empty; at least one node is needed.")
         check_edges(edge_index, n, name)
         edge_index = edge_index.long()
-        weight = (torch.ones(edge_index.shape[1], dtype=dtype) if weight is None
-                  else as_tensor(weight, f"{name}: weight").to(dtype))
+        weight = (
+            torch.ones(edge_index.shape[1], dtype=dtype)
+            if weight is None
+            else as_tensor(weight, f"{name}: weight").to(dtype)
+        )
         check_weight(weight, edge_index.shape[1], name)
         if labels is not None and labels.numel() and int(labels.max()) >= n:
-            raise GraphError(f"{name}: label {int(labels.max())} is out of range; with {n} nodes allowed are "
-                             f"0 to {n - 1}.")
+            raise GraphError(
+                f"{name}: label {int(labels.max())} is out of range; with {n} nodes allowed are 0 to {n - 1}."
+            )
         if not self_loops:
             edge_index, weight = remove_self_loops(edge_index, weight)
         edge_index, weight = to_undirected(edge_index, weight, num_nodes=n, reduce="max")
-        return cls(name=name, adjacency=_csr(edge_index, weight, n), labels=labels, about=about,
-                   features=None if features is None else _real(features, dtype, name),
-                   **_masks(name, n, train, val, test))
+        return cls(
+            name=name,
+            adjacency=_csr(edge_index, weight, n),
+            labels=labels,
+            about=about,
+            features=None if features is None else _real(features, dtype, name),
+            **_masks(name, n, train, val, test),
+        )
 
     def with_splits(self, train: object, val: object, test: object) -> Graph:
         """The same graph with other splits: boolean masks [S, n], or [n] for one split."""
@@ -154,18 +184,30 @@ class Graph:
         index = torch.from_numpy(keep).to(self.adjacency.device)
         A = as_tensor(_scipy(self.adjacency)[keep][:, keep], "adjacency")
         return replace(
-            self, adjacency=A.to(index.device),
+            self,
+            adjacency=A.to(index.device),
             features=None if self.features is None else _select_rows(self.features, index),
             labels=None if self.labels is None else self.labels[index],
-            train=self.train[:, index], val=self.val[:, index], test=self.test[:, index])
+            train=self.train[:, index],
+            val=self.val[:, index],
+            test=self.test[:, index],
+        )
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
         """The same graph on another device, or with adjacency and features in another floating type."""
+
         def move(x: Tensor | None, to_dtype: torch.dtype | None = None) -> Tensor | None:
             return x if x is None else x.to(device=device or x.device, dtype=to_dtype or x.dtype)
+
         return replace(
-            self, adjacency=move(self.adjacency, dtype), features=move(self.features, dtype),
-            labels=move(self.labels), train=move(self.train), val=move(self.val), test=move(self.test))
+            self,
+            adjacency=move(self.adjacency, dtype),
+            features=move(self.features, dtype),
+            labels=move(self.labels),
+            train=move(self.train),
+            val=move(self.val),
+            test=move(self.test),
+        )
 
     # ---- sizes
 
@@ -215,8 +257,9 @@ class Graph:
         """Ā = D^-1/2 A D^-1/2, [n, n] sparse CSR, exactly symmetric; rows of isolated nodes are zero."""
         A, (row, column) = self.adjacency, self.edge_index
         scale = self.degree.rsqrt()  # infinite only where no edge refers to it
-        return torch.sparse_csr_tensor(A.crow_indices(), A.col_indices(),
-                                       scale[row] * scale[column] * A.values(), size=A.shape)
+        return torch.sparse_csr_tensor(
+            A.crow_indices(), A.col_indices(), scale[row] * scale[column] * A.values(), size=A.shape
+        )
 
     @cached_property
     def laplacian(self) -> Tensor:
@@ -272,8 +315,10 @@ class Graph:
         return self  # it never changes, and torch cannot copy CSR tensors
 
     def __repr__(self) -> str:
-        return (f"Graph({self.name!r}, n={self.n}, edges={self.num_edges}, features={self.num_features}, "
-                f"classes={self.num_classes}, splits={self.num_splits})")
+        return (
+            f"Graph({self.name!r}, n={self.n}, edges={self.num_edges}, features={self.num_features}, "
+            f"classes={self.num_classes}, splits={self.num_splits})"
+        )
 
 
 def compact(features: object) -> Tensor:
@@ -294,8 +339,9 @@ def compact(features: object) -> Tensor:
     return x.to_dense()
 
 
-def random_splits(labels: Tensor | np.ndarray, count: int, fractions: tuple[float, float] = (0.48, 0.32),
-                  seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def random_splits(
+    labels: Tensor | np.ndarray, count: int, fractions: tuple[float, float] = (0.48, 0.32), seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw random splits of all nodes, stratified by class: train, val and test, each [count, n].
 
     ``fractions`` are the shares of train and val; the rest is test. Sizes are exact (rounded), and every
@@ -354,8 +400,9 @@ def _real(features: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     return features.to(dtype)
 
 
-def _masks(name: str, n: int, train: object, val: object, test: object,
-           device: torch.device | str = "cpu") -> dict[str, Tensor]:
+def _masks(
+    name: str, n: int, train: object, val: object, test: object, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
     given = {"train": train, "val": val, "test": test}
     if all(mask is None for mask in given.values()):
         return {key: torch.zeros(0, n, dtype=torch.bool, device=device) for key in given}

@@ -86,8 +86,16 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str = "own", about: str 
     if features is None and "attr_indptr" in arrays:
         features = _csr_of(arrays, "attr", name)
     labels = arrays.get("node_labels", arrays.get("labels"))
-    return _own(name, edge_index, n=n, features=features, labels=labels, weight=weight,
-                masks=[arrays.get(f"{key}_masks") for key in MASKS], about=about)
+    return _own(
+        name,
+        edge_index,
+        n=n,
+        features=features,
+        labels=labels,
+        weight=weight,
+        masks=[arrays.get(f"{key}_masks") for key in MASKS],
+        about=about,
+    )
 
 
 def from_pyg(data: Data, name: str = "own", about: str = "") -> Graph:
@@ -103,9 +111,16 @@ def from_pyg(data: Data, name: str = "own", about: str = "") -> Graph:
     if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels.squeeze(1)
     n = data.num_nodes if data.get("x") is None and labels is None else None
-    return _own(name, data.edge_index, n=n, features=data.get("x"), labels=labels,
-                weight=data.get("edge_weight"), masks=[mask if mask is None else mask.t() for mask in masks],
-                about=about)
+    return _own(
+        name,
+        data.edge_index,
+        n=n,
+        features=data.get("x"),
+        labels=labels,
+        weight=data.get("edge_weight"),
+        masks=[mask if mask is None else mask.t() for mask in masks],
+        about=about,
+    )
 
 
 def from_tables(edges: Path, name: str = "own") -> Graph:
@@ -128,12 +143,15 @@ def from_tables(edges: Path, name: str = "own") -> Graph:
     if (edge_index < 0).any():
         end, row = np.argwhere(edge_index < 0)[0]
         stranger = table[("source", "target")[end]][row]
-        raise GraphError(f"{edges}, line {row + 2}: node {stranger} is out of range; allowed are the ids in "
-                         f"{beside.name}.")
+        raise GraphError(
+            f"{edges}, line {row + 2}: node {stranger} is out of range; allowed are the ids in {beside.name}."
+        )
     if "split" in nodes and not nodes["split"].dropna().isin(MASKS).all():
         row = int((~nodes["split"].isin([*MASKS, np.nan])).argmax())
-        raise GraphError(f"{beside}, line {row + 2}: split {nodes['split'][row]!r} is unknown; "
-                         f"allowed are {', '.join(MASKS)} or nothing.")
+        raise GraphError(
+            f"{beside}, line {row + 2}: split {nodes['split'][row]!r} is unknown; "
+            f"allowed are {', '.join(MASKS)} or nothing."
+        )
     columns = nodes.drop(columns=["id", "label", "split"], errors="ignore")
     words = [column for column in columns if not pd.api.types.is_numeric_dtype(columns[column])]
     if words:
@@ -141,22 +159,43 @@ def from_tables(edges: Path, name: str = "own") -> Graph:
     if "label" in nodes and nodes["label"].isna().any():
         raise GraphError(f"{beside}, line {int(nodes['label'].isna().argmax()) + 2}: the label is missing.")
     masks = [(nodes["split"] == key).to_numpy() for key in MASKS] if "split" in nodes else NO_MASKS
-    return _own(name, edge_index, n=len(nodes), weight=weight, masks=masks,
-                features=columns.to_numpy(np.float32) if columns.shape[1] else None,
-                labels=pd.factorize(nodes["label"], sort=True)[0] if "label" in nodes else None)
+    return _own(
+        name,
+        edge_index,
+        n=len(nodes),
+        weight=weight,
+        masks=masks,
+        features=columns.to_numpy(np.float32) if columns.shape[1] else None,
+        labels=pd.factorize(nodes["label"], sort=True)[0] if "label" in nodes else None,
+    )
 
 
-def _own(name: str, edge_index: object, *, n: int | None = None, features: object = None,
-         labels: object = None, weight: object = None, masks: Sequence = NO_MASKS, about: str = "") -> Graph:
+def _own(
+    name: str,
+    edge_index: object,
+    *,
+    n: int | None = None,
+    features: object = None,
+    labels: object = None,
+    weight: object = None,
+    masks: Sequence = NO_MASKS,
+    about: str = "",
+) -> Graph:
     """The graph, checked, with sparse storage of sparse features and random splits where none are given."""
     split = "splits as given"
     if labels is not None and all(mask is None for mask in masks):
         masks = random_splits(labels, SPLITS)
         split = "10 random stratified splits of 48/32/20 %"
     graph = Graph.from_edges(
-        name, edge_index, n, weight=weight, features=None if features is None else compact(features),
-        labels=labels, **dict(zip(MASKS, masks, strict=True)),
-        about=about or f"{name}; undirected, duplicate edges merged, self-loops dropped; {split}.")
+        name,
+        edge_index,
+        n,
+        weight=weight,
+        features=None if features is None else compact(features),
+        labels=labels,
+        **dict(zip(MASKS, masks, strict=True)),
+        about=about or f"{name}; undirected, duplicate edges merged, self-loops dropped; {split}.",
+    )
     if graph.num_edges == 0:
         raise GraphError(f"{name}: the graph has no edges; at least one is needed.")
     return graph
@@ -177,8 +216,10 @@ def _read_pt(path: Path) -> Data:
             warnings.simplefilter("ignore")  # torch wonders about other pickle protocols
             content: Data | dict[str, Tensor] = torch.load(path, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise GraphError(f"{path} is truncated or holds more than tensors and is not opened; allowed is a "
-                         "torch-geometric Data, or its to_dict(), saved with torch.save.") from error
+        raise GraphError(
+            f"{path} is truncated or holds more than tensors and is not opened; allowed is a "
+            "torch-geometric Data, or its to_dict(), saved with torch.save."
+        ) from error
     if isinstance(content, Mapping):
         content = Data.from_dict(dict(content))
     if not isinstance(content, Data):

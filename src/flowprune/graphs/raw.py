@@ -56,8 +56,11 @@ def registry() -> dict[str, DataSet]:
     """All real data sets by name."""
     entries = json.loads((files(__package__) / "registry.json").read_text(encoding="utf-8"))
     for entry in entries.values():
-        entry["files"] = tuple(RawFile(name, **facts, url=f"{source['url']}/{name}")
-                               for source in entry.pop("sources") for name, facts in source["files"].items())
+        entry["files"] = tuple(
+            RawFile(name, **facts, url=f"{source['url']}/{name}")
+            for source in entry.pop("sources")
+            for name, facts in source["files"].items()
+        )
     return {name: DataSet(name, **entry) for name, entry in entries.items()}
 
 
@@ -91,8 +94,10 @@ def read(data: DataSet, file: RawFile, folder: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise GraphError(f"{data.name}: file {path} is missing; the folder must hold the "
-                         f"{len(data.files)} files of the data set.") from None
+        raise GraphError(
+            f"{data.name}: file {path} is missing; the folder must hold the "
+            f"{len(data.files)} files of the data set."
+        ) from None
     except OSError as error:
         raise GraphError(f"{data.name}: file {path} cannot be read ({error.strerror}).") from error
     _check(data, file, content, str(path))
@@ -101,12 +106,16 @@ def read(data: DataSet, file: RawFile, folder: Path) -> bytes:
 
 def _check(data: DataSet, file: RawFile, content: bytes, where: str) -> None:
     if len(content) < file.bytes:
-        raise GraphError(f"{data.name}: {where} is truncated, it has {len(content)} of {file.bytes} bytes; "
-                         "nothing was read from it.")
+        raise GraphError(
+            f"{data.name}: {where} is truncated, it has {len(content)} of {file.bytes} bytes; "
+            "nothing was read from it."
+        )
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise GraphError(f"{data.name}: {where} has a wrong checksum, SHA-256 {found[:16]}... where "
-                         f"{file.sha256[:16]}... is allowed; nothing was read from it.")
+        raise GraphError(
+            f"{data.name}: {where} has a wrong checksum, SHA-256 {found[:16]}... where "
+            f"{file.sha256[:16]}... is allowed; nothing was read from it."
+        )
 
 
 def download(name: str) -> Path:
@@ -137,7 +146,8 @@ def _fetch(data: DataSet, file: RawFile, folder: Path) -> None:
         raise GraphError(
             f"{data.name}: no data under {data_root()}, and {file.url} cannot be reached "
             f"({getattr(error, 'reason', error)}); set FLOWPRUNE_DATA to a folder that holds "
-            f"{data.folder}, or connect to the network.") from error
+            f"{data.folder}, or connect to the network."
+        ) from error
     _check(data, file, content, file.url)
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{file.name}.part"

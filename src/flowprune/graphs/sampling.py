@@ -110,8 +110,9 @@ def gaussian_features(labels: np.ndarray, p: int, signal: float, rng: np.random.
     return (centre[labels] + rng.standard_normal((len(labels), p))).astype(np.float32)
 
 
-def word_features(labels: np.ndarray, words: int, draws: int, signal: float,
-                  rng: np.random.Generator) -> sp.csr_array:
+def word_features(
+    labels: np.ndarray, words: int, draws: int, signal: float, rng: np.random.Generator
+) -> sp.csr_array:
     """Binary bags of words [n, words]: which of ``draws`` words a node has drawn.
 
     Word number r of a random order has frequency proportional to 1/(r + 10). A word is drawn from the class's

@@ -31,6 +31,7 @@ WORDS_DRAWN = 19  # of which about 18 differ, as in Cora
 
 # ---- small named graphs
 
+
 def _named(name: str, graph: nx.Graph, about: str) -> Graph:
     edges = np.array(graph.edges, dtype=np.int64).reshape(-1, 2).T
     return Graph.from_edges(name, edges, graph.number_of_nodes(), about=about)
@@ -70,14 +71,25 @@ def barbell(m: int = 5, bridge: int = 0) -> Graph:
     """Two complete graphs on m nodes each, joined by an edge or by a path of ``bridge`` further nodes."""
     _at_least(2, m=m)
     _at_least(0, bridge=bridge)
-    return _named("barbell", nx.barbell_graph(m, bridge),
-                  f"Two complete graphs on {m} nodes joined through {bridge} further nodes.")
+    return _named(
+        "barbell",
+        nx.barbell_graph(m, bridge),
+        f"Two complete graphs on {m} nodes joined through {bridge} further nodes.",
+    )
 
 
 # ---- random graphs with labels
 
-def syn_cora(n: int = 1490, classes: int = 5, m: int = 2, homophily: float = 0.5, words: int = 1433,
-             signal: float = 0.3, seed: int = 0) -> Graph:
+
+def syn_cora(
+    n: int = 1490,
+    classes: int = 5,
+    m: int = 2,
+    homophily: float = 0.5,
+    words: int = 1433,
+    signal: float = 0.3,
+    seed: int = 0,
+) -> Graph:
     """A graph like syn-cora (Zhu et al. 2020): preferential attachment, target homophily, bags of words.
 
     Every new node brings m edges; ``homophily`` is the probability that an edge joins equal labels. Features
@@ -93,8 +105,15 @@ def syn_cora(n: int = 1490, classes: int = 5, m: int = 2, homophily: float = 0.5
     return _labelled("syn-cora", labels, edges, features, how, seed)
 
 
-def syn_products(n: int = 10000, classes: int = 10, m: int = 6, homophily: float = 0.5, features: int = 100,
-                 signal: float = 2.5, seed: int = 0) -> Graph:
+def syn_products(
+    n: int = 10000,
+    classes: int = 10,
+    m: int = 6,
+    homophily: float = 0.5,
+    features: int = 100,
+    signal: float = 2.5,
+    seed: int = 0,
+) -> Graph:
     """A graph like syn-products (Zhu et al. 2020): preferential attachment, target homophily, dense features.
 
     As ``syn_cora``, with Gaussian features: ``signal`` is the length of a class mean in units of the noise.
@@ -107,8 +126,15 @@ def syn_products(n: int = 10000, classes: int = 10, m: int = 6, homophily: float
     return _labelled("syn-products", labels, edges, x, how, seed)
 
 
-def csbm(n: int = 1000, classes: int = 2, degree: float = 5.0, homophily: float = 0.8, features: int = 50,
-         signal: float = 1.0, seed: int = 0) -> Graph:
+def csbm(
+    n: int = 1000,
+    classes: int = 2,
+    degree: float = 5.0,
+    homophily: float = 0.8,
+    features: int = 50,
+    signal: float = 1.0,
+    seed: int = 0,
+) -> Graph:
     """Contextual stochastic block model (Deshpande et al. 2018) with classes of equal size.
 
     ``degree`` is the expected mean degree, ``homophily`` the expected share of edges within classes; features
@@ -125,8 +151,10 @@ def csbm(n: int = 1000, classes: int = 2, degree: float = 5.0, homophily: float 
     pairs = np.array([(size * (size - 1)).sum(), n * n - (size**2).sum()]) / 2
     p = np.array([homophily, 1 - homophily]) * degree * n / 2 / pairs
     if not (p >= 0).all() or not (p <= 1).all():
-        raise GraphError(f"parameter degree = {degree} is out of range; with n = {n} and homophily = "
-                         f"{homophily} it must be between 0 and {degree / p.max():.4g}.")
+        raise GraphError(
+            f"parameter degree = {degree} is out of range; with n = {n} and homophily = "
+            f"{homophily} it must be between 0 and {degree / p.max():.4g}."
+        )
     edges = block_edges(labels, *p, rng)
     how = f"a contextual block model with mean degree {degree} and target homophily {homophily}"
     return _labelled("csbm", labels, edges, gaussian_features(labels, features, signal, rng), how, seed)
@@ -137,8 +165,9 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def _attached(n: int, classes: int, m: int, homophily: float,
-              rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _attached(
+    n: int, classes: int, m: int, homophily: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     _in_unit_interval(homophily=homophily)
     _at_least(2, classes=classes)
     _at_least(1, m=m)
@@ -149,19 +178,34 @@ def _attached(n: int, classes: int, m: int, homophily: float,
     return labels, attachment_edges(labels, m, compatibility(classes, homophily), rng)
 
 
-def _labelled(name: str, labels: np.ndarray, edges: np.ndarray, features: object, how: str,
-              seed: int) -> Graph:
+def _labelled(
+    name: str, labels: np.ndarray, edges: np.ndarray, features: object, how: str, seed: int
+) -> Graph:
     train, val, test = random_splits(labels, SPLITS, seed=seed)
     return Graph.from_edges(
-        name, edges, features=compact(features), labels=labels, train=train, val=val, test=test,
-        about=f"{name}, {how}, seed {seed}; {SPLITS} random stratified splits of 48/32/20 %.")
+        name,
+        edges,
+        features=compact(features),
+        labels=labels,
+        train=train,
+        val=val,
+        test=test,
+        about=f"{name}, {how}, seed {seed}; {SPLITS} random stratified splits of 48/32/20 %.",
+    )
 
 
 # ---- by name
 
 GENERATORS: dict[str, Callable[..., Graph]] = {
-    "path": path, "cycle": cycle, "star": star, "complete": complete, "bipartite": bipartite,
-    "barbell": barbell, "syn-cora": syn_cora, "syn-products": syn_products, "csbm": csbm,
+    "path": path,
+    "cycle": cycle,
+    "star": star,
+    "complete": complete,
+    "bipartite": bipartite,
+    "barbell": barbell,
+    "syn-cora": syn_cora,
+    "syn-products": syn_products,
+    "csbm": csbm,
 }
 
 
@@ -179,8 +223,11 @@ def generate(name: str, function: Callable[..., Graph]) -> Graph:
 
 def parameters_of(function: Callable) -> dict[str, int | float | str]:
     """The parameters that a name may set, with their defaults."""
-    return {key: p.default for key, p in inspect.signature(function).parameters.items()
-            if p.default is not p.empty}
+    return {
+        key: p.default
+        for key, p in inspect.signature(function).parameters.items()
+        if p.default is not p.empty
+    }
 
 
 def parameters(name: str, function: Callable) -> dict[str, int | float | str]:
@@ -201,8 +248,10 @@ def parameters(name: str, function: Callable) -> dict[str, int | float | str]:
         try:
             values[key] = kind(text)
         except ValueError:
-            raise GraphError(f"{name}: parameter {key} = {text!r} is not of type {kind.__name__}; "
-                             f"its default is {defaults[key]}.") from None
+            raise GraphError(
+                f"{name}: parameter {key} = {text!r} is not of type {kind.__name__}; "
+                f"its default is {defaults[key]}."
+            ) from None
     return values
 
 

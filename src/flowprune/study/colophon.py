@@ -20,7 +20,7 @@ def colophon(*tables: pd.DataFrame) -> HTML:
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     trials = ""
     if tables:
-        counts = pd.concat([t.drop_duplicates("key").source for t in tables]).value_counts()
+        counts = pd.concat(tables).drop_duplicates("key").source.value_counts()
         read, computed = counts.get("published", 0), counts.get("local", 0)
         trials = f"{read + computed} trials: {read} read from the published rows, {computed} computed on this machine. "
     return HTML(

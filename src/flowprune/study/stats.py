@@ -54,7 +54,9 @@ def mean_interval(x: ArrayLike, level: float = 0.95) -> Interval:
     3.00 [1.80, 4.20] (95 %, n = 5)
     """
     x = _sample(x)
-    if np.ptp(x) <= 1e-12 * np.abs(x).max():  # equal but for rounding: the bootstrap distribution is one point
+    if (
+        np.ptp(x) <= 1e-12 * np.abs(x).max()
+    ):  # equal but for rounding: the bootstrap distribution is one point
         return Interval(float(x[0]), float(x[0]), float(x[0]), level, x.size)
     found = stats.bootstrap(
         (x,),
