@@ -14,9 +14,11 @@ Cells = Mapping[tuple[str, float], Sequence[NodeTrial]]
 
 
 def points(trials: Sequence[NodeTrial], table: pd.DataFrame) -> pd.DataFrame:
-    """Dataset, split, seed and test accuracy in points of these trials; failed ones are left out."""
+    """Dataset, split, seed, test and training accuracy in points of these trials; failed ones are left out."""
     rows = table[table.key.isin([t.key for t in trials]) & (table.status == "done")].drop_duplicates("key")
-    return rows[["dataset", "split", "seed"]].assign(accuracy=100 * rows.test_accuracy)
+    return rows[["dataset", "split", "seed"]].assign(
+        accuracy=100 * rows.test_accuracy, train=100 * rows.train_accuracy
+    )
 
 
 def by_split(rows: pd.DataFrame) -> pd.Series:
@@ -36,7 +38,7 @@ def versus(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
 
 
 def curve(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
-    """One row a variant and level: mean, low and high end of the 95 % interval (points), number of runs."""
+    """One row a variant and level: mean, low, high of test accuracy (95 % interval), mean train accuracy, runs n."""
     rows = []
     for (variant, level), trials in cells.items():
         part = points(trials, table)
@@ -48,6 +50,7 @@ def curve(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
                 "mean": i.mean,
                 "low": i.lower,
                 "high": i.upper,
+                "train": part.train.mean(),
                 "n": len(part),
             }
         )
