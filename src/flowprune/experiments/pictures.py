@@ -101,7 +101,8 @@ def attraction(graph: Graph, F0: Tensor, values: Sequence[float], time: float) -
         xaxis=axis | {"title": "attracted channel (λ₊ = 1)"},
         yaxis=axis | {"title": "repelled channel (λ₋)"},
         width=640,
-        height=460,
+        height=480,
+        margin={"t": 60},
     )
     return fig, _three_positions(graph, F0, (values[0], values[len(values) // 2], values[-1]), time)
 
