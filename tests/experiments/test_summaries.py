@@ -48,7 +48,7 @@ def test_signs_pairs_by_graph_and_split():
     )  # sign flips of six pairs, four tests
     assert (evidence["runs"], evidence["graphs"]) == (6, 2)
     shown = summaries.comparison_table(compared)
-    assert list(shown["difference (points)"]) == pytest.approx([20, -30, 20, 10])
+    assert list(shown["difference"]) == pytest.approx([20, -30, 20, 10])
     assert len(shown.columns) <= 7
 
 

@@ -161,7 +161,7 @@ def against_reported(rows: pd.DataFrame) -> Figure:
     """
     fig, axis = plt.subplots(figsize=(7, 1.5 + 0.7 * rows.dataset.nunique()))
     kinds = list(dict.fromkeys(rows.what))
-    marks = dict(zip(kinds, ("s", "o", "D", "^", "v"), strict=False))
+    marks = dict(zip((k for k in kinds if k != "reported"), "oD^v", strict=False)) | {"reported": "s"}
     places = {name: -i for i, name in enumerate(dict.fromkeys(rows.dataset))}
     for k, kind in enumerate(kinds):
         part = rows[rows.what == kind]
@@ -175,10 +175,7 @@ def against_reported(rows: pd.DataFrame) -> Figure:
     axis.set_yticks(list(places.values()), list(places))
     axis.set_ylim(min(places.values()) - 0.5, 0.5)
     axis.set_xlabel("test accuracy (%)")
-    axis.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds), bbox_transform=fig.transFigure
-    )
-    fig.get_layout_engine().set(rect=(0, 0, 1, 0.9))
+    fig.legend(loc="outside upper center", ncols=len(kinds))
     return fig
 
 

@@ -67,11 +67,10 @@ def signs(cells: Cells, table: pd.DataFrame) -> tuple[dict[str, Comparison], dic
     low = levels[0]
 
     def accuracy(variant: str, level: float) -> pd.DataFrame:
-        part = points(cells[variant, level], table)
-        return part.assign(dataset=part.dataset.str.replace(rf"homophily={level}&", "", regex=False))
+        return points(cells[variant, level], table)
 
     def over_levels(variant: str) -> pd.DataFrame:
-        return pd.concat([accuracy(variant, level) for level in levels])
+        return across(cells, variant, table)
 
     compared = {
         f"neg-prod − prod at homophily {low:g}": versus(accuracy("neg-prod", low), accuracy("prod", low)),
@@ -95,16 +94,26 @@ def signs(cells: Cells, table: pd.DataFrame) -> tuple[dict[str, Comparison], dic
     }
 
 
+def across(cells: Cells, variant: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Points of a variant at all levels, the level taken out of the graph's name, so that pairs span the sweep."""
+    parts = [
+        part.assign(dataset=part.dataset.str.replace(f"homophily={level}&", "", regex=False))
+        for level in sorted({level for _, level in cells})
+        for part in [points(cells[variant, level], table)]
+    ]
+    return pd.concat(parts)
+
+
 def comparison_table(compared: Mapping[str, Comparison]) -> pd.DataFrame:
-    """Differences in points with interval, Holm-adjusted p and effect size, for reading."""
+    """Differences in points with interval, Holm-adjusted p and effect size d, for reading."""
     p = holm([c.p for c in compared.values()])
     return pd.DataFrame(
         {
             "comparison": list(compared),
-            "difference (points)": [c.mean for c in compared.values()],
+            "difference": [c.mean for c in compared.values()],
             "95 % interval": [f"{c.lower:.1f} to {c.upper:.1f}" for c in compared.values()],
-            "adjusted p": [f"{x:.4f}" for x in p],
-            "effect size d": [c.effect for c in compared.values()],
+            "adj. p": [f"{x:.4f}" for x in p],
+            "effect d": [c.effect for c in compared.values()],
             "pairs": [c.n for c in compared.values()],
         }
     )
@@ -152,10 +161,10 @@ def answers(rows: pd.DataFrame, what: str) -> pd.DataFrame:
         lines.append(
             {
                 "data set": dataset,
-                "measured mean ± std": f"{ours['mean']:.2f} ± {ours['std']:.2f}",
+                "measured": f"{ours['mean']:.2f} ± {ours['std']:.2f}",
                 "95 % interval": f"{ours.low:.2f} to {ours.high:.2f}",
                 "runs": int(ours.runs),
-                "reported mean ± std": f"{told['mean']:.2f} ± {told['std']:.2f}",
+                "reported": f"{told['mean']:.2f} ± {told['std']:.2f}",
                 "difference": -short,
                 "answer": answer,
             }
