@@ -16,7 +16,7 @@ from flowprune.experiments.speed import SpeedTrial
 from flowprune.study.specs import Trial
 from flowprune.study.trials import collect
 
-LABELS = {"graff": "GRAFF", "graff-frozen": "GRAFF, W frozen, Ω = 0, no source", "gcn": "GCN", "mlp": "MLP"}
+LABELS = {"graff": "GRAFF", "graff-frozen": "frozen GRAFF", "gcn": "GCN", "mlp": "MLP"}
 
 
 def published(

@@ -125,7 +125,7 @@ def beside_reported(
     """Measured rows ``(dataset, what)`` and the reported accuracy of each data set's model, for drawing and reading.
 
     Columns: dataset, what, mean, low, high (95 % interval; for "reported" one standard deviation), std, runs.
-    ``model`` names, by data set, the reported model to stand beside; data sets without one have no such row.
+    ``model`` names, by data set, the reported model to stand beside; without a reported accuracy there is no row.
     """
     rows = []
     for (dataset, what), part in measured.items():
@@ -133,9 +133,22 @@ def beside_reported(
         spread = part.accuracy.std()
         rows.append([dataset, what, i.mean, i.lower, i.upper, spread, len(part)])
     for dataset, name in model.items():
+        if not has_report(name, dataset):
+            continue
         mean, std = reported(name, dataset)
         rows.append([dataset, "reported", mean, mean - std, mean + std, std, 10])
     return pd.DataFrame(rows, columns=["dataset", "what", "mean", "low", "high", "std", "runs"])
+
+
+def in_words(rows: pd.DataFrame) -> str:
+    """The means of :func:`beside_reported` as a sentence, for a figure's alternative text."""
+    means = (f"{r.dataset}, {r.what} {r['mean']:.1f} per cent" for _, r in rows.iterrows())
+    return f"Test accuracy by data set: {'; '.join(means)}."
+
+
+def in_the_paper(trial: NodeTrial) -> str:
+    """The name under which the paper's table reports this GRAFF."""
+    return "GRAFF (DD)" if trial.structure == "dd" else "GRAFF (D)"
 
 
 def has_report(model: str, dataset: str) -> bool:

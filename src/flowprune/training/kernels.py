@@ -29,6 +29,16 @@ def keep_freed_pages() -> None:
     mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
+@numba.njit(inline="always")
+def _row_product(crow, col, value, F, i, moved):
+    """Row i of the sparse product, Σ_j ā_ij f_j, into ``moved [D]``."""
+    moved[:] = 0
+    for e in range(crow[i], crow[i + 1]):
+        v, j = value[e], col[e]
+        for k in range(moved.size):
+            moved[k] += v * F[j, k]
+
+
 @_compiled
 def linear_trajectory(crow, col, value, F0, a, b, c, states):
     """M steps F ← a_m F + b_m ĀF + c_m F(0), state m in ``states[m mod K]``.
@@ -43,11 +53,7 @@ def linear_trajectory(crow, col, value, F0, a, b, c, states):
         out = states[m % K]
         am, bm, cm = a[m], b[m], c[m]
         for i in range(n):
-            moved[:] = 0
-            for e in range(crow[i], crow[i + 1]):
-                v, j = value[e], col[e]
-                for k in range(D):
-                    moved[k] += v * F[j, k]
+            _row_product(crow, col, value, F, i, moved)
             for k in range(D):
                 out[i, k] = am[k] * F[i, k] + bm[k] * moved[k] + cm[k] * F0[i, k]
 
@@ -68,11 +74,7 @@ def linear_adjoint(crow, col, value, F0, a, b, weight, states, G, db, da, dF0):
         out = buffers[m % 2]
         w, am, bm, dbm = weight[m], a[m], b[m], db[min(m, db.shape[0] - 1)]
         for i in range(n):
-            moved[:] = 0
-            for e in range(crow[i], crow[i + 1]):
-                v, j = value[e], col[e]
-                for k in range(D):
-                    moved[k] += v * G[j, k]
+            _row_product(crow, col, value, G, i, moved)
             for k in range(D):
                 g, f = G[i, k], w * F[i, k]
                 dbm[k] += f * moved[k]
