@@ -164,7 +164,7 @@ def verify(
     table = Table(
         "trial", "experiment", "status", "field", "published", "recomputed", "tolerance", "reason", box=None
     )
-    for row in answers.itertuples(index=False):
+    for row in answers[answers.status != "skipped"].itertuples(index=False):
         cells = (
             row.key,
             row.experiment,
@@ -177,6 +177,8 @@ def verify(
         )
         table.add_row(*("" if _absent(cell) else escape(str(cell)) for cell in cells))
     out.print(table)
+    for reason, skipped in answers[answers.status == "skipped"].groupby("reason"):
+        out.print(f"{len(skipped)} skipped: {escape(reason)}", soft_wrap=True)
     if not study.passed(answers):
         err.print(
             "[red]flowprune:[/red] verification failed: a trial differs or failed, or none could be compared"

@@ -57,6 +57,22 @@ def test_verify_fails_when_nothing_can_be_compared(small_project, flowprune):
     assert "none could be compared" in done.stderr
 
 
+def test_verify_recomputes_published_rows_and_notices_a_falsified_one(small_project, flowprune):
+    published = (REPOSITORY / "data" / "trials" / "nodes-homophily.jsonl").read_text().splitlines()
+    row = json.loads(next(line for line in published if '"model":"mlp"' in line))  # quick, and needs no data
+    file = small_project / "data" / "trials" / "nodes.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(row) + "\n")
+    done = flowprune("verify", "--sample", "1", "--budget", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "agrees" in done.stdout
+    row["result"]["test_accuracy"] += 0.1
+    file.write_text(json.dumps(row) + "\n")
+    done = flowprune("verify", "--sample", "1", "--budget", "1")
+    assert done.returncode == 1
+    assert "differs" in done.stdout and "test_accuracy" in done.stdout
+
+
 def test_data_tells_what_is_at_hand(small_project, flowprune, tmp_path):
     env = {"FLOWPRUNE_DATA": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     done = flowprune("data", **env)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pandas as pd
@@ -77,11 +77,7 @@ class NodeTrial(Trial):
         return 1e-6 * self.epochs * graph.n * self.hidden
 
     def unavailable(self) -> str | None:
-        try:
-            prepared(self.dataset, self.component)
-        except ValueError as error:
-            return str(error)
-        return None
+        return missing(self.dataset, self.component)
 
     @classmethod
     def batch_size(cls, trials: Sequence[Self]) -> int:
@@ -132,6 +128,16 @@ def prepared(dataset: str, component: str = "all") -> Graph:
     if graph.features is None or graph.labels is None or not graph.num_splits:
         raise ValueError(f"{dataset}: node classification needs features, labels and at least one split")
     return graph.largest_component() if component == "largest" else graph
+
+
+@cache
+def missing(dataset: str, component: str = "all") -> str | None:
+    """Why a graph cannot be had, or None; asked once, because asking may go to the network."""
+    try:
+        prepared(dataset, component)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def build(graph: Graph, trials: Sequence[NodeTrial]) -> NodeClassifier:
