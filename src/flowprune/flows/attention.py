@@ -91,6 +91,7 @@ class Attention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(seeds), d_out))
 
     def forward(self, F: Tensor, edges: Edges) -> Tensor:
+        """``[n, R, d_in] → [n, R, d_out]``; ``edges`` has one block for each replica and head."""
         n, R, _ = F.shape
         H = self.linear(F).view(n, R, self.heads, -1)
         weights = self.weights(H, edges)

@@ -54,4 +54,5 @@ class NodeClassifier(nn.Module):
         return self.decoder(self.dropout(F.relu()))
 
     def forward(self) -> Tensor:
+        """Logits ``[n, R, k]``."""
         return self.decode(self.evolve()[1])

@@ -19,6 +19,7 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(seeds), d_out))
 
     def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
+        """``[n, R, d_in] → [n, R, d_out]`` over a symmetric Ā."""
         return propagate(adjacency, self.linear(F)) + self.bias
 
 

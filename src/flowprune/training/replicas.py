@@ -276,6 +276,7 @@ class Encoder(nn.Module):
             self.register_buffer("X", X, persistent=False)
 
     def forward(self) -> Tensor:
+        """F(0): ``[n, R, d]``."""
         if self.blocks is not None:
             return self.blocks(self.linear.weight, self.dropout) + self.linear.bias
         if self.training and self.dropout.active:
