@@ -1,9 +1,10 @@
 """Node trials: their settings, their grouping, and a real run on embedded data."""
 
+import numpy as np
 import pytest
 
-from flowprune.experiments.nodes import NodeTrial, published_settings, reported
-from flowprune.study import StoreWarning, collect
+from flowprune.experiments.nodes import NodeTrial, missing, prepared, published_settings, reported
+from flowprune.study import Store, StoreWarning, collect
 from flowprune.study.passes import compute
 from flowprune.study.specs import SpecError
 
@@ -78,3 +79,38 @@ def test_a_data_set_that_is_not_at_hand_fails_its_own_trials_alone(tmp_path, mon
         table = collect([missing, trials(model="mlp", hidden=8)[0]], executor="local", progress=False)
     assert table.status.tolist() == ["failed", "done"]
     assert "lost.npz" in table.error[0]
+
+
+def own_graph(path, seed):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], 20)
+    edges = np.array([(i, i + 1) for i in range(39)] + [(i, (i + 7) % 40) for i in range(40)])
+    features = np.eye(2)[labels] + rng.standard_normal((40, 2))
+    np.savez(path, edges=edges, node_features=features.astype(np.float32), node_labels=labels)
+
+
+def test_a_graph_of_ones_own_is_known_by_its_content(tmp_path, monkeypatch):
+    """Absent today, there tomorrow, changed the day after: each asks for a run of its own."""
+    monkeypatch.setenv("FLOWPRUNE_RECOMPUTE", "1")
+    monkeypatch.setenv("FLOWPRUNE_HOME", str(tmp_path))
+    store = Store(tmp_path / "trials.sqlite", None)
+    path = tmp_path / "mine.npz"
+    trial = NodeTrial(**{**QUICK, "dataset": str(path)}, model="mlp", split=0, seed=0, hidden=4)
+
+    def collected():
+        for asked in (prepared, missing):
+            asked.cache_clear()  # a new process
+        return collect([trial], store=store, executor="local", progress=False).iloc[0]
+
+    with pytest.warns(StoreWarning, match="mine.npz is missing"):
+        absent = collected()
+    assert absent.status == "failed"
+    assert store.rows() == []
+    keys = []
+    for seed in (0, 1):
+        own_graph(path, seed)
+        row = collected()
+        assert row.status == "done", row.error
+        keys.append(row.key)
+    assert len({absent.key, *keys}) == 3
+    assert len(store.rows()) == 2

@@ -58,6 +58,17 @@ def test_failed_trials_are_left_out():
     assert len(summaries.points(CELLS["prod", 0.0], table)) == 5
 
 
+def test_when_all_trials_failed_their_own_error_is_told():
+    trials = CELLS["prod", 0.0]
+    table = pd.DataFrame(
+        [{"key": t.key, "status": "failed", "error": "GraphError: lost.npz"} for t in trials]
+    )
+    with pytest.raises(
+        ValueError, match=r"all 6 trials of syn-cora.* failed; the first: GraphError: lost.npz"
+    ):
+        summaries.points(trials, table)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "mean", "answer"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cache, lru_cache
+from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pandas as pd
@@ -15,7 +16,7 @@ from flowprune.flows.attention import GAT
 from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.convolution import GCN
 from flowprune.flows.gradient import GRAFF
-from flowprune.graphs import Graph, load
+from flowprune.graphs import Graph, fingerprint, load
 from flowprune.study import project
 from flowprune.study.specs import Trial, spec
 from flowprune.training.fit import chunk_size, fit
@@ -27,8 +28,23 @@ Positive = Annotated[float, Field(gt=0)]
 PER_REPLICA = ("split", "seed", "lr", "weight_decay", "dropout", "input_dropout")
 
 
+class GraphTrial(Trial):
+    """A trial on the graph that its field ``dataset`` names."""
+
+    dataset: str
+
+    @property
+    def key(self) -> str:
+        """As every trial's; of a graph of one's own the content counts, because a file may change under its name."""
+        content = fingerprint(self.dataset)
+        return sha256(f"{super().key}/{content}".encode()).hexdigest()[:16] if content else super().key
+
+    def unavailable(self) -> str | None:
+        return missing(self.dataset)
+
+
 @spec
-class NodeTrial(Trial):
+class NodeTrial(GraphTrial):
     """Train one model on one split of one graph.
 
     ``structure``, ``trained`` (whether W is), ``omega``, ``source_term``, ``relu``, ``time``, ``step`` and
@@ -75,9 +91,6 @@ class NodeTrial(Trial):
             return 0.0
         graph = prepared(self.dataset, self.component)
         return 1e-6 * self.epochs * graph.n * self.hidden
-
-    def unavailable(self) -> str | None:
-        return missing(self.dataset, self.component)
 
     @classmethod
     def batch_size(cls, trials: Sequence[Self]) -> int:
@@ -131,10 +144,10 @@ def prepared(dataset: str, component: str = "all") -> Graph:
 
 
 @cache
-def missing(dataset: str, component: str = "all") -> str | None:
+def missing(dataset: str) -> str | None:
     """Why a graph cannot be had, or None; asked once, because asking may go to the network."""
     try:
-        prepared(dataset, component)
+        prepared(dataset)
     except ValueError as error:
         return str(error)
     return None

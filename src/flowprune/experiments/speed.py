@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import MessagePassing
 
-from flowprune.experiments.nodes import NodeTrial, build, prepared, published_settings
+from flowprune.experiments.nodes import GraphTrial, NodeTrial, build, prepared, published_settings
 from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.gradient import steps_of
 from flowprune.graphs import Graph
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import spec
 from flowprune.study.stats import Interval, mean_interval
 from flowprune.training.fit import chunk_size, fit
 
@@ -29,7 +29,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 @spec
-class SpeedTrial(Trial):
+class SpeedTrial(GraphTrial):
     """Train the first ``splits`` splits with published settings, evaluating every epoch, both ways in turn.
 
     The plain way runs split by split, with dense features, ``torch.nn.functional.dropout`` and PyTorch Geometric's

@@ -14,11 +14,18 @@ Cells = Mapping[tuple[str, float], Sequence[NodeTrial]]
 
 
 def points(trials: Sequence[NodeTrial], table: pd.DataFrame) -> pd.DataFrame:
-    """Dataset, split, seed, test and training accuracy in points of these trials; failed ones are left out."""
-    rows = table[table.key.isin([t.key for t in trials]) & (table.status == "done")].drop_duplicates("key")
-    return rows[["dataset", "split", "seed"]].assign(
-        accuracy=100 * rows.test_accuracy, train=100 * rows.train_accuracy
-    )
+    """Dataset, split, seed, test and training accuracy in points of these trials; failed ones are left out.
+
+    Raises ValueError, with the first trial's own error, when all of them failed.
+    """
+    asked = table[table.key.isin([t.key for t in trials])].drop_duplicates("key")
+    rows = asked[asked.status == "done"]
+    if rows.empty:
+        raise ValueError(
+            f"all {len(asked)} trials of {trials[0].dataset} failed; the first: {asked.error.iloc[0]}"
+        )
+    columns = rows[["dataset", "split", "seed"]]
+    return columns.assign(accuracy=100 * rows.test_accuracy, train=100 * rows.train_accuracy)
 
 
 def by_split(rows: pd.DataFrame) -> pd.Series:

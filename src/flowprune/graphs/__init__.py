@@ -6,7 +6,7 @@ Graph('karate', n=34, edges=78, features=34, classes=4, splits=10)
 """
 
 from .checks import GraphError
-from .datasets import Entry, catalogue, cornell_evidence, load, mnist
+from .datasets import Entry, catalogue, cornell_evidence, fingerprint, load, mnist
 from .graph import Graph, compact, random_splits
 from .own import from_arrays, from_pyg
 from .raw import data_root, download
@@ -20,6 +20,7 @@ __all__ = [
     "cornell_evidence",
     "data_root",
     "download",
+    "fingerprint",
     "from_arrays",
     "from_pyg",
     "load",

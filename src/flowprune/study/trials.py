@@ -46,6 +46,10 @@ def collect(
     rows = store.get(wanted)
     store.tell(versions)
     missing = [t for k, t in wanted.items() if k not in rows or (retry and rows[k]["status"] == "failed")]
+    absent = {t.key: reason for t in missing if (reason := t.unavailable())}
+    missing = [t for t in missing if t.key not in absent]
+    for key, reason in absent.items():  # told, and not stored: tomorrow the data may be there
+        rows[key] = failure(wanted[key], LookupError(reason)) | {"source": "local"}
     if missing:
         names = "+".join(dict.fromkeys(trial.experiment for trial in missing))
         with Progress(names, len(missing), progress) as bar, store.working():
