@@ -189,6 +189,7 @@ def refused(path: str, sentence: str) -> None:
         (dict(val_masks=None), "the val mask is missing"),
         (dict(weights=-np.ones(6)), "weight -1.0 of edge 0"),
         (dict(edges=None, adj_indptr=np.array([0])), "arrays adj_* are not a CSR matrix"),
+        (dict(features=FEATURES), "array 'features' is unknown; allowed are adj_data"),
     ],
 )
 def test_faults_in_arrays(changes: dict, sentence: str, tmp_path: Path) -> None:

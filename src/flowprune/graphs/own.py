@@ -31,6 +31,14 @@ SAFE = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]  # what a saved Data 
 FORMS = "a .npz file, a .pt file, an edge list .csv or a folder with edges.csv"
 
 
+# what an .npz may hold; "metadata" is in the published syn-cora files and is not read
+ARRAYS = frozenset(
+    ["edges", "weights", "node_features", "node_labels", "labels", "metadata"]
+    + [f"{key}_masks" for key in ("train", "val", "test")]
+    + [f"{matrix}_{part}" for matrix in ("adj", "attr") for part in ("data", "indices", "indptr", "shape")]
+)
+
+
 def load_own(path: str | Path) -> Graph:
     """The graph in a file or folder of one's own, read by ``from_arrays``, ``from_pyg`` or ``from_tables``.
 
@@ -66,11 +74,13 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str = "own", about: str 
     ``edges`` [m, 2] integers, or a CSR matrix in ``adj_data``, ``adj_indices``, ``adj_indptr``,
     ``adj_shape``; optional: ``weights`` [m] > 0, ``node_features`` [n, p] (or CSR in ``attr_*``),
     ``node_labels`` (or ``labels``) [n] integers 0..k-1, and ``train_masks``, ``val_masks``, ``test_masks``
-    [S, n] bool.
+    [S, n] bool. Other names are refused, so that a misspelt array is not left out in silence.
 
     >>> from_arrays({"edges": np.array([[0, 1], [1, 2]]), "node_labels": np.array([0, 1, 0])}).num_splits
     10
     """
+    if unknown := sorted(set(arrays) - ARRAYS):
+        raise GraphError(f"{name}: array {unknown[0]!r} is unknown; allowed are {', '.join(sorted(ARRAYS))}.")
     n = None
     if "edges" in arrays:
         edges, weight = np.asarray(arrays["edges"]), arrays.get("weights")
