@@ -15,7 +15,9 @@ Edit = Callable[[dict[str, Any]], Any]
 
 def publish(trials: list[Walk], edit: Edit = lambda row: None, which: int | None = None) -> None:
     """Publish the trials' rows, one of them (or all) edited."""
-    collect(trials)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMPLED_DATA", "at hand when published")
+        collect(trials)
     file = Store.open().publish(trials)
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     for row in rows if which is None else rows[which : which + 1]:
