@@ -102,3 +102,13 @@ def test_reported_rows_stand_beside_measured_ones():
     assert summaries.in_words(rows) == (
         "Test accuracy by data set: cora, GRAFF 87.5 per cent; cora, reported 88.0 per cent."
     )
+
+
+def test_the_search_table_pairs_by_split():
+    before = pd.DataFrame(
+        {"dataset": "cora", "split": range(6), "seed": 0, "accuracy": np.linspace(70, 80, 6)}
+    )
+    after = before.assign(accuracy=before.accuracy + 5)
+    line = summaries.search_table({("cora", "gcn"): before}, {("cora", "gcn"): after}, {"gcn": "GCN"}).iloc[0]
+    assert (line["GRAFF's settings"], line.searched, line.gain) == pytest.approx((75, 80, 5))
+    assert line.p == f"{2 / 2**6:.3f}"

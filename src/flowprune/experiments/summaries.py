@@ -147,6 +147,29 @@ def beside_reported(
     return pd.DataFrame(rows, columns=["dataset", "what", "mean", "low", "high", "std", "runs"])
 
 
+def search_table(
+    before: Mapping[tuple[str, str], pd.DataFrame],
+    after: Mapping[tuple[str, str], pd.DataFrame],
+    names: Mapping[str, str],
+) -> pd.DataFrame:
+    """What a search added, by (dataset, model): accuracy before and after, and the gain paired by split."""
+    lines = []
+    for (dataset, model), part in after.items():
+        found, gain = interval(part), versus(part, before[dataset, model])
+        lines.append(
+            {
+                "data set": dataset,
+                "model": names[model],
+                "GRAFF's settings": interval(before[dataset, model]).mean,
+                "searched": found.mean,
+                "95 % interval": f"{found.lower:.1f} to {found.upper:.1f}",
+                "gain": gain.mean,
+                "p": f"{gain.p:.3f}",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
 def in_words(rows: pd.DataFrame) -> str:
     """The means of :func:`beside_reported` as a sentence, for a figure's alternative text."""
     means = (f"{r.dataset}, {r.what} {r['mean']:.1f} per cent" for _, r in rows.iterrows())
