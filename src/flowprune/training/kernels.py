@@ -1,4 +1,4 @@
-"""Compiled loops for the CPU, where a pass over the state costs as much as the sparse product.
+"""Compiled loops for the CPU: one pass over the state where separate operations would each make their own.
 
 Each has the same formula in torch beside its caller, for other devices; tests hold the two together.
 """
@@ -17,8 +17,8 @@ _compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"c
 def keep_freed_pages() -> None:
     """Ask glibc not to hand freed memory back, so that the next pass does not fault its pages in again.
 
-    States of a few hundred kilobytes are allocated and freed at every step; returning them to the kernel each time
-    costs more than the arithmetic on them. Does nothing where the C library is another one.
+    States of a few hundred kilobytes are allocated and freed at every step; without this each of them is returned to
+    the kernel and faulted in anew. Does nothing where the C library is another one.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -104,8 +104,8 @@ def hashed_mask(entry: Tensor, key: Tensor, threshold: Tensor, scale: Tensor) ->
 class Dropout(nn.Module):
     """Dropout with a rate for each replica, whose mask is a hash of (seed, name, pass, entry).
 
-    ``torch``'s own generators need about 11 ns an entry on a CPU and give another stream for another number of
-    replicas. The hash costs a few integer operations an entry and depends on nothing else.
+    ``torch``'s own generators give another stream for another number of replicas. The hash costs a few integer
+    operations an entry and depends on nothing else.
 
     Args:
         seeds: one integer a replica.
