@@ -131,10 +131,10 @@ def publish(
 ) -> None:
     """Compute what is missing of the study's trials and write data/trials/NAME.jsonl; exit code 1 if any failed."""
     from flowprune import study
-    from flowprune.experiments import grids
+    from flowprune.experiments import published
     from flowprune.study.parameters import lookup
 
-    known = grids.study()
+    known = published.study()
     failures = 0
     for name, grid in [(name, lookup(name, known, "set of trials")) for name in names or known]:
         trials = grid()

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from flowprune import cli
-from flowprune.experiments import grids
+from flowprune.experiments import published
 from flowprune.experiments.nodes import NodeTrial
 from flowprune.study import Store, StoreWarning, collect
 from flowprune.study.passes import failure
@@ -39,7 +39,7 @@ def rows(file):
 def study(monkeypatch):
     """A study of two small files in place of the real one."""
     sets = {"one": lambda: TRIALS[:2], "two": lambda: TRIALS[2:]}
-    monkeypatch.setattr(grids, "study", lambda: sets)
+    monkeypatch.setattr(published, "study", lambda: sets)
     return sets
 
 
@@ -48,7 +48,7 @@ def test_an_unknown_name_is_refused_with_the_list_before_anything_runs(small_pro
     assert done.returncode == 1
     (sentence,) = done.stderr.strip().splitlines()
     assert "unknown set of trials: 'node-published'; did you mean nodes-published?" in sentence
-    assert all(name in sentence for name in grids.study())
+    assert all(name in sentence for name in published.study())
     assert list((small_project / "data" / "trials").iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flowprune.experiments import grids
+from flowprune.experiments import grids, published
 from flowprune.experiments.nodes import NodeTrial
 
 FRAME = ("dataset", "component", "hidden", "lr", "weight_decay", "dropout", "input_dropout", "epochs")
@@ -28,7 +28,7 @@ def runs(trials: list[NodeTrial]) -> set[tuple[int, int]]:
 # --- published settings --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dataset", grids.REAL)
+@pytest.mark.parametrize("dataset", published.REAL)
 def test_published_graff_has_the_printed_settings_on_every_split_and_seed(dataset):
     trials, row = grids.published(dataset, "graff"), PRINTED.loc[dataset]
     assert len(trials) == 50
@@ -157,9 +157,9 @@ def test_speed_repeats_every_number_of_replicas():
 
 def test_no_trial_of_the_study_is_asked_for_twice():
     """A row of the store belongs to one file. What is chosen is known only when the search has run."""
-    study = grids.study()
+    study = published.study()
     keys = Counter(t.key for name, trials in study.items() if name != "nodes-chosen" for t in trials())
-    for dataset in grids.REAL:
+    for dataset in published.REAL:
         for model in ("graff", "gcn", "mlp"):
             trials = grids.search(dataset, model)
             table = pd.DataFrame([t.fields | {"val_accuracy": t.lr} for t in trials])

@@ -9,7 +9,7 @@ import torch
 from IPython.display import HTML
 from matplotlib.text import Text
 
-from flowprune.experiments import pictures
+from flowprune.experiments.pictures import performance, real_graphs, sign, smoothness
 from flowprune.graphs import Graph, load
 from flowprune.study import figures
 from flowprune.study.stats import Interval
@@ -35,20 +35,22 @@ def words(fig) -> str:
 
 
 def test_eigenvectors_are_titled_with_their_frequency():
-    said = words(pictures.eigenvectors(double("star?n=5"), [0, 1, -1]))
+    said = words(smoothness.eigenvectors(double("star?n=5"), [0, 1, -1]))
     assert "ℓ = 0,  λ = 0.00" in said
     assert "ℓ = 4,  λ = 2.00" in said
 
 
 def test_eigenvectors_show_isolated_nodes():
     graph = Graph.from_edges("edge and node", [[0], [1]], 3, dtype=torch.float64)
-    fig = pictures.eigenvectors(graph, [0, 2])
+    fig = smoothness.eigenvectors(graph, [0, 2])
     assert all(len(axis.collections[0].get_offsets()) == 3 for axis in fig.axes)
     words(fig)
 
 
 def test_two_energies_name_their_graphs_and_disagree_on_a_path():
-    fig = pictures.two_energies({"path": double("path?n=5"), "complete": double("complete?n=4")}, 4.0, seed=0)
+    fig = smoothness.two_energies(
+        {"path": double("path?n=5"), "complete": double("complete?n=4")}, 4.0, seed=0
+    )
     path, complete = fig.axes[0].lines
     assert path.get_ydata()[-1] > path.get_ydata()[0]  # the energy of the features grows …
     assert complete.get_ydata()[-1] < complete.get_ydata()[0]
@@ -61,7 +63,7 @@ def test_two_energies_name_their_graphs_and_disagree_on_a_path():
 def test_attraction_has_a_frame_for_every_position_and_a_static_picture():
     graph = double("csbm?n=12&features=2&seed=1")
     F0 = torch.randn(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    moving, still = pictures.attraction(graph, F0, [-1.0, 0.0, 1.0], time=2.0)
+    moving, still = sign.attraction(graph, F0, [-1.0, 0.0, 1.0], time=2.0)
     assert [frame.name for frame in moving.frames] == ["-1.00", "0.00", "1.00"]
     assert all(sum(len(dots.x) for dots in frame.data) == 12 for frame in moving.frames)
     assert "λ₋ = -1.00" in moving.layout.title.text
@@ -76,7 +78,7 @@ def test_homophily_curves_label_every_variant_and_keep_labels_apart():
         for v in ("prod", "mlp")
         for h in (0.0, 1.0)
     ]
-    fig = pictures.homophily_curves(pd.DataFrame(rows), {"prod": "GRAFF prod", "mlp": "MLP"})
+    fig = sign.homophily_curves(pd.DataFrame(rows), {"prod": "GRAFF prod", "mlp": "MLP"})
     labels = {text.get_text(): text for text in fig.axes[0].texts}
     assert set(labels) == {"GRAFF prod", "MLP"}
     assert labels["MLP"].get_color() == figures.COLOUR["MLP"]
@@ -90,7 +92,7 @@ def test_against_reported_draws_both_with_their_intervals():
         {"dataset": "texas", "what": what, "mean": mean, "low": mean - 2, "high": mean + 1}
         for what, mean in (("GRAFF diag", 84.0), ("reported", 88.4))
     ]
-    fig = pictures.against_reported(pd.DataFrame(rows))
+    fig = real_graphs.against_reported(pd.DataFrame(rows))
     segments = [bar.get_segments()[0][:, 0].tolist() for bar in fig.axes[0].collections]
     assert segments == [[82.0, 85.0], [pytest.approx(86.4), pytest.approx(89.4)]]
     said = words(fig)
@@ -100,7 +102,7 @@ def test_against_reported_draws_both_with_their_intervals():
 def test_speedups_draw_every_pair_with_mean_band_and_the_line_of_equal_speed():
     pairs = pd.DataFrame({"repetition": [0, 0, 1, 1], "ratio": [8.0, 9.0, 11.0, 12.0]})
     mean = Interval(9.9, 8.5, 11.4, 0.95, 4)
-    fig = pictures.speedups(pairs, mean)
+    fig = performance.speedups(pairs, mean)
     (axis,) = fig.axes
     dots = [tuple(xy) for dots in axis.collections for xy in dots.get_offsets()]
     assert sorted(dots) == [(1, 8), (2, 9), (3, 11), (4, 12)]
@@ -118,7 +120,7 @@ def test_times_by_replicas_have_a_panel_for_each_data_set():
         for d in ("karate", "digits")
         for r in (1, 5)
     ]
-    fig = pictures.times_by_replicas(pd.DataFrame(rows))
+    fig = performance.times_by_replicas(pd.DataFrame(rows))
     assert [axis.get_title() for axis in fig.axes] == ["karate", "digits"]
     bars = [bar.get_segments()[0][:, 1].tolist() for bar in fig.axes[0].collections]
     assert bars == [pytest.approx([90, 120]), pytest.approx([18, 24])]  # plain, ours, of one replica
@@ -129,7 +131,7 @@ def test_times_by_replicas_have_a_panel_for_each_data_set():
 def test_show_writes_the_alternative_text(monkeypatch):
     shown = []
     monkeypatch.setattr(figures, "display", shown.append)
-    fig = pictures.eigenvectors(double("path?n=3"), [0, 2])
+    fig = smoothness.eigenvectors(double("path?n=3"), [0, 2])
     figures.show(fig, alt="Two small paths with nodes coloured by eigenvector.")
     assert isinstance(shown[0], HTML)
     assert "Two small paths with nodes coloured by eigenvector." in shown[0].data

@@ -5,7 +5,7 @@ A grid is a list of specs. Nothing here computes; ``collect`` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,6 @@ import pandas as pd
 
 from flowprune.experiments.nodes import NodeTrial, published_settings
 from flowprune.experiments.speed import SpeedTrial
-from flowprune.study.specs import Trial
-from flowprune.study.trials import collect
 
 LABELS = {"graff": "GRAFF", "graff-frozen": "frozen GRAFF", "gcn": "GCN", "mlp": "MLP"}
 
@@ -146,19 +144,3 @@ def _frame(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _runs(fields: dict[str, Any], splits: int, seeds: int, first: int = 0) -> list[NodeTrial]:
     return [NodeTrial(**fields, split=s, seed=first + i) for s in range(splits) for i in range(seeds)]
-
-
-REAL = ("texas", "wisconsin", "cornell-texas-features", "cornell-corrected", "cora")
-LEVELS = tuple(round(0.1 * h, 1) for h in range(11))
-
-
-def study() -> dict[str, Callable[[], list[Trial]]]:
-    """The published trials of the whole study by the file that holds them: ``data/trials/<name>.jsonl``."""
-    models = ("graff", "gcn", "mlp")
-    return {
-        "nodes-published": lambda: [t for d in REAL for m in LABELS for t in published(d, m)],
-        "nodes-search": lambda: [t for d in REAL for m in models for t in search(d, m)],
-        "nodes-chosen": lambda: [t for d in REAL for m in models for t in chosen(collect(search(d, m)))],
-        "nodes-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
-        "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
-    }

@@ -1,15 +1,8 @@
-"""Statements of the theory, checked in float64 over random graphs of many families.
-
-A check takes one graph and a random generator and returns how far the statement is from true there. ``examine`` runs a
-check over many instances and sums up the evidence that the ledger wants.
-"""
+"""G1 to G7: the spectrum of the Laplacian, the Dirichlet energy, and what it means that a frequency dominates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import cycle
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse.csgraph
@@ -23,85 +16,8 @@ from flowprune.dynamics.energy import (
     normalised_energy,
 )
 from flowprune.dynamics.spectra import TOLERANCE, Spectrum, heat_flow, linear_flow
-from flowprune.graphs import Graph, load
-
-
-def _random(n: int, rng: np.random.Generator, p: float, weighted: bool = False) -> Graph:
-    pairs = np.argwhere(np.triu(rng.random((n, n)) < p, 1)).T
-    weight = rng.uniform(0.2, 3.0, pairs.shape[1]) if weighted else None
-    return Graph.from_edges("random", pairs, n, weight=weight, dtype=torch.float64)
-
-
-def _named(pattern: str, low: int) -> Callable[[np.random.Generator], Graph]:
-    def make(rng: np.random.Generator) -> Graph:
-        sizes = {name: int(rng.integers(low, 12)) for name in ("n", "a", "b", "m")}
-        return load(pattern.format(**sizes)).to(dtype=torch.float64)
-
-    return make
-
-
-FAMILIES: dict[str, Callable[[np.random.Generator], Graph]] = {
-    "sparse random": lambda rng: _random(int(rng.integers(8, 25)), rng, 0.12),
-    "dense random": lambda rng: _random(int(rng.integers(5, 20)), rng, 0.5),
-    "weighted random": lambda rng: _random(int(rng.integers(5, 20)), rng, 0.3, weighted=True),
-    "path": _named("path?n={n}", 2),
-    "cycle": _named("cycle?n={n}", 3),
-    "star": _named("star?n={n}", 3),
-    "complete": _named("complete?n={n}", 2),
-    "complete bipartite": _named("bipartite?a={a}&b={b}", 1),
-    "barbell": _named("barbell?m={m}", 3),
-}
-
-
-def instances(count: int, seed: int) -> Iterator[tuple[str, Graph, np.random.Generator]]:
-    """``count`` graphs, the families in turn, each with the generator that goes on to draw its features."""
-    made = 0
-    for index, (family, make) in enumerate(cycle(FAMILIES.items())):
-        rng = np.random.default_rng([seed, index])
-        graph = make(rng)
-        if graph.num_edges:
-            yield family, graph, rng
-            made += 1
-        if made == count:
-            return
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One instance: the largest deviation from the statement, and whether the statement holds and should hold."""
-
-    deviation: float
-    true: bool = True
-    covered: bool = True  # inside the condition that the evidence names
-
-
-def examine(
-    check: Callable[[Graph, np.random.Generator], Finding], count: int, seed: int = 0, **said: Any
-) -> dict:
-    """Evidence of a theorem-type claim: instances, families, deviation, counterexamples, exceptions.
-
-    The deviation is the largest over covered instances; a covered instance where the statement fails is a
-    counterexample, an uncovered one an exception.
-    """
-    findings = [(family, check(graph, rng)) for family, graph, rng in instances(count, seed)]
-    covered = [f for _, f in findings if f.covered]
-    return {
-        "instances": len(findings),
-        "families": ", ".join(dict.fromkeys(family for family, _ in findings)),
-        "deviation": max(f.deviation for f in covered),
-        "counterexamples": sum(not f.true for f in covered),
-        "exceptions": sum(not f.true for _, f in findings if not f.covered),
-        **said,
-    }
-
-
-def _features(graph: Graph, rng: np.random.Generator, d: int = 3) -> Tensor:
-    return torch.from_numpy(rng.standard_normal((graph.n, d)))
-
-
-def _symmetric(rng: np.random.Generator, d: int = 3) -> Tensor:
-    W = torch.from_numpy(rng.standard_normal((d, d)))
-    return (W + W.T) / 2
+from flowprune.experiments.theory.instances import Finding, features, symmetric
+from flowprune.graphs import Graph
 
 
 def laplacian_spectrum(graph: Graph, rng: np.random.Generator) -> Finding:
@@ -139,7 +55,7 @@ def _part(graph: Graph, member: np.ndarray) -> Graph:
 
 def energy_forms(graph: Graph, rng: np.random.Generator) -> Finding:
     """G2: trace, edge sum and frequency sum agree; none passes (ρ_Δ/2)‖F‖²."""
-    F = _features(graph, rng)
+    F = features(graph, rng)
     E, bound = dirichlet_energy(graph, F), 0.5 * graph.rho * F.square().sum()
     others = torch.stack([dirichlet_energy_by_edges(graph, F), dirichlet_energy_by_frequency(graph, F)])
     deviation = ((others - E).abs().max() / E).item()
@@ -148,7 +64,7 @@ def energy_forms(graph: Graph, rng: np.random.Generator) -> Finding:
 
 def heat_descends(graph: Graph, rng: np.random.Generator) -> Finding:
     """G3: −∇E_Dir = −ΔF by automatic differentiation; E_Dir never rises; e^{−tΔ}F(0) ends in the kernel of Δ."""
-    F0, s = _features(graph, rng), Spectrum.of(graph)
+    F0, s = features(graph, rng), Spectrum.of(graph)
     F = F0.clone().requires_grad_()
     gradient = torch.autograd.grad(dirichlet_energy_by_edges(graph, F), F)[0]
     from_gradient = (gradient - graph.laplacian @ F0).abs().max().item()
@@ -163,8 +79,8 @@ def heat_descends(graph: Graph, rng: np.random.Generator) -> Finding:
 
 def vectorised_flow(graph: Graph, rng: np.random.Generator) -> Finding:
     """G4: vec(ĀFW) = (W ⊗ Ā) vec(F), columns stacked. Every second W is not symmetric, and then it is Wᵀ ⊗ Ā."""
-    F, symmetric = _features(graph, rng), bool(rng.integers(2))
-    W = _symmetric(rng) if symmetric else torch.from_numpy(rng.standard_normal((3, 3)))
+    F, symmetric = features(graph, rng), bool(rng.integers(2))
+    W = symmetric(rng) if symmetric else torch.from_numpy(rng.standard_normal((3, 3)))
     Ā = graph.norm_adjacency.to_dense()
     stacked = lambda X: X.T.reshape(-1)  # noqa: E731
     flow = stacked(Ā @ F @ W)
@@ -180,7 +96,7 @@ def energy_diverges(graph: Graph, rng: np.random.Generator) -> Finding:
     Deviation: what is left of the normalised energy at the end, and how far E_Dir(F(t)) of the features themselves is
     from its closed form ½ Σ_ℓ λ_ℓ e^{2t(1−λ_ℓ)} ‖c_ℓ‖², whose growth decides.
     """
-    s, F0 = Spectrum.of(graph), _features(graph, rng)
+    s, F0 = Spectrum.of(graph), features(graph, rng)
     identity = torch.eye(F0.shape[1], dtype=torch.float64)
     early, late = 1.0, 40 / min(s.gap, 1.0)
     direction, log_norm = linear_flow(s, identity, F0, early)
@@ -213,11 +129,11 @@ def high_frequency_limits(graph: Graph, rng: np.random.Generator) -> Finding:
 
 
 def _dominance(graph: Graph, rng: np.random.Generator, side: Callable[[Spectrum], tuple]) -> Finding:
-    s, F0 = Spectrum.of(graph), _features(graph, rng)
+    s, F0 = Spectrum.of(graph), features(graph, rng)
     which, gap, defect = side(s)
     if which.all():
         return Finding(0.0)  # one eigenvalue only: every direction is a limit of both kinds
-    limit, _ = linear_flow(s, _symmetric(rng), F0, 200 / min(s.gap, s.top_gap, 1.0))
+    limit, _ = linear_flow(s, symmetric(rng), F0, 200 / min(s.gap, s.top_gap, 1.0))
     deviation, agree = 0.0, True
     for G in (F0 / F0.norm(), limit):
         far = 1 - s.share(G, which).item()

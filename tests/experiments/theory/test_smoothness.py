@@ -10,8 +10,8 @@ import scipy.linalg
 import torch
 
 from flowprune.dynamics.energy import dirichlet_energy
-from flowprune.experiments import theory
-from flowprune.experiments.theory import FAMILIES, Finding, examine, instances
+from flowprune.experiments.theory import smoothness as theory
+from flowprune.experiments.theory.instances import FAMILIES, Finding, examine, instances
 from flowprune.graphs import Graph, load
 
 COUNT = 60
