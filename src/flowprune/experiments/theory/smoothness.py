@@ -79,15 +79,15 @@ def heat_descends(graph: Graph, rng: np.random.Generator) -> Finding:
 
 def vectorised_flow(graph: Graph, rng: np.random.Generator) -> Finding:
     """G4: vec(ĀFW) = (W ⊗ Ā) vec(F), columns stacked. Every second W is not symmetric, and then it is Wᵀ ⊗ Ā."""
-    F, symmetric = features(graph, rng), bool(rng.integers(2))
-    W = symmetric(rng) if symmetric else torch.from_numpy(rng.standard_normal((3, 3)))
+    F, even = features(graph, rng), bool(rng.integers(2))
+    W = symmetric(rng) if even else torch.from_numpy(rng.standard_normal((3, 3)))
     Ā = graph.norm_adjacency.to_dense()
     stacked = lambda X: X.T.reshape(-1)  # noqa: E731
     flow = stacked(Ā @ F @ W)
     deviation = ((torch.kron(W, Ā) @ stacked(F) - flow).norm() / flow.norm()).item()
     repaired = ((torch.kron(W.T.contiguous(), Ā) @ stacked(F) - flow).norm() / flow.norm()).item()
     true = deviation < TOLERANCE
-    return Finding(max(deviation if symmetric else 0.0, repaired), true, covered=symmetric)
+    return Finding(max(deviation if even else 0.0, repaired), true, covered=even)
 
 
 def energy_diverges(graph: Graph, rng: np.random.Generator) -> Finding:
