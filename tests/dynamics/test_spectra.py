@@ -67,6 +67,17 @@ def test_zero_eigenvalues_count_components():
     assert (s.gap, s.top_gap) == (pytest.approx(1.5), pytest.approx(0.5))
 
 
+def test_an_isolated_node_does_not_move():
+    """Its rows of Ā and of Δ are zero: λ = 0 as for a component's smoothest vector, but ν = 0 where that has 1."""
+    graph = Graph.from_edges("parts", [[0, 1, 3], [1, 3, 0]], 6, dtype=torch.float64)
+    s, (F0, W) = Spectrum.of(graph), drawn(3, 6, 2)
+    np.testing.assert_allclose(s.λ, [0, 0, 0, 0, 1.5, 1.5], atol=1e-12)
+    np.testing.assert_allclose(s.ν, [0, 0, 0, 1, -0.5, -0.5], atol=1e-12)
+    np.testing.assert_allclose(s.φ @ torch.diag(s.ν) @ s.φ.T, graph.norm_adjacency.to_dense(), atol=1e-12)
+    direction, log_norm = linear_flow(s, W, F0, 1.7)
+    torch.testing.assert_close((direction * math.exp(log_norm))[[2, 4, 5]], F0[[2, 4, 5]], rtol=0, atol=1e-12)
+
+
 def test_a_spectrum_is_in_double_precision_whatever_the_graph_is():
     s = Spectrum.of(load("cycle?n=12"))
     assert s.λ.dtype == s.φ.dtype == torch.float64

@@ -13,14 +13,24 @@ from flowprune.graphs import Graph
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenpairs of the normalised Laplacian Δ, ascending: ``λ [n]``, orthonormal columns ``φ [n, n]``; dense."""
+    """Eigenpairs of the normalised Laplacian Δ, ascending: ``λ [n]``, orthonormal columns ``φ [n, n]``; dense.
+
+    ``ν [n]`` are the eigenvalues of Ā on the same vectors: 1 − λ, but 0 for an isolated node, whose rows of Δ and of
+    Ā are both zero.
+    """
 
     λ: Tensor
     φ: Tensor
+    ν: Tensor
 
     @classmethod
     def of(cls, graph: Graph) -> Spectrum:
-        return cls(*torch.linalg.eigh(graph.laplacian.to_dense().double()))
+        isolated = torch.diag(
+            (graph.degree == 0).double()
+        )  # moved to −1, so that no other zero mixes with them
+        λ, φ = torch.linalg.eigh(graph.laplacian.to_dense().double() - isolated)
+        alone = λ < -0.5
+        return cls(λ.masked_fill(alone, 0.0), φ, (1 - λ).masked_fill(alone, 0.0))
 
     @property
     def ρ(self) -> float:
@@ -57,10 +67,52 @@ class Spectrum:
 TOLERANCE = 1e-9  # eigenvalues closer than this are one, in float64 on the graphs of the theory chapters
 
 
+def rates(spectrum: Spectrum, W: Tensor) -> Tensor:
+    """μ_ℓk = ν_ℓ w_k, the eigenvalues of W ⊗ Ā for symmetric ``W [d, d]``: ``[n, d]``, w ascending.
+
+    Mode (ℓ, k) grows like e^{tμ} in Ḟ = ĀFW, like (1 + τμ)^m in its Euler steps and like (τμ)^m without the residual.
+    """
+    return spectrum.ν.unsqueeze(1) * torch.linalg.eigvalsh(W)
+
+
+def extremes(W: Tensor) -> tuple[float, float]:
+    """(λ₋, λ₊) of a symmetric W: its smallest eigenvalue clipped at 0 from above, its largest from below."""
+    w = torch.linalg.eigvalsh(W)
+    return min(w[0].item(), 0.0), max(w[-1].item(), 0.0)
+
+
+def top_modes(spectrum: Spectrum, W: Tensor) -> Tensor:
+    """Which modes (ℓ, k) have λ_ℓ = ρ_Δ and w_k the smallest eigenvalue of W: ``[n, d]`` bool."""
+    w = torch.linalg.eigvalsh(W)
+    return spectrum.highest.unsqueeze(1) & (w < w[0] + TOLERANCE)
+
+
+def margin(spectrum: Spectrum, growth: Tensor) -> float:
+    """How much faster the highest frequency grows than the lowest: above 0 means HFD, below 0 LFD.
+
+    ``growth [n, d]`` is the logarithm of the growth of each mode: tμ, m log|1 + τμ| or m log|τμ|. Its exponential is a
+    convex function of ν at fixed w, so no frequency between the two ends grows faster than both.
+    """
+    return (growth[spectrum.highest].max() - growth[spectrum.lowest].max()).item()
+
+
+def limit_energy(spectrum: Spectrum, W: Tensor, F0: Tensor, growth: Tensor) -> float:
+    """The limit of E_Dir(F/‖F‖): that of the modes of F(0) whose ``growth [n, d]`` is the largest of all."""
+    fastest = growth > growth.max() - TOLERANCE
+    c = fastest * (spectrum.φ.T @ F0 @ torch.linalg.eigh(W)[1]).square()
+    return (0.5 * (spectrum.λ @ c).sum() / c.sum()).item()
+
+
+def project(spectrum: Spectrum, W: Tensor, F: Tensor, modes: Tensor) -> Tensor:
+    """The part of ``F [n, d]`` in the chosen modes ``[n, d]`` bool."""
+    U = torch.linalg.eigh(W)[1]
+    return spectrum.φ @ (modes * (spectrum.φ.T @ F @ U)) @ U.T
+
+
 def linear_flow(spectrum: Spectrum, W: Tensor, F0: Tensor, t: float) -> tuple[Tensor, float]:
     """The solution of Ḟ = ĀFW at time t, exactly, for symmetric W: its direction and the logarithm of its norm.
 
-    In the bases of Δ and W the flow multiplies coefficient (ℓ, k) by exp(t (1 − λ_ℓ) w_k). The largest term is taken
+    In the bases of Δ and W the flow multiplies coefficient (ℓ, k) by exp(t ν_ℓ w_k). The largest term is taken
     out first, so that no time is too long. The coefficients that decide a limit may be tiny, hence float64.
 
     Args:
@@ -69,13 +121,30 @@ def linear_flow(spectrum: Spectrum, W: Tensor, F0: Tensor, t: float) -> tuple[Te
     Returns:
         F(t)/‖F(t)‖ ``[n, d]`` and log ‖F(t)‖.
     """
-    w, U = torch.linalg.eigh(W)
+    μ = rates(spectrum, W)
+    return _evolved(spectrum, W, F0, t * μ, torch.ones_like(μ))
+
+
+def linear_steps(
+    spectrum: Spectrum, W: Tensor, F0: Tensor, τ: float, steps: int, residual: bool = True
+) -> tuple[Tensor, float]:
+    """The same for steps F ← F + τĀFW, or F ← τĀFW without the residual: direction and log norm after all of them.
+
+    Direction ``[n, d]`` of a state that has vanished (W = 0 without the residual) is not a number.
+    """
+    factor = τ * rates(spectrum, W) + residual
+    exponent = torch.xlogy(torch.tensor(float(steps)), factor.abs())
+    return _evolved(spectrum, W, F0, exponent, factor.sign() if steps % 2 else torch.ones_like(factor))
+
+
+def _evolved(
+    spectrum: Spectrum, W: Tensor, F0: Tensor, exponent: Tensor, sign: Tensor
+) -> tuple[Tensor, float]:
+    U = torch.linalg.eigh(W)[1]
     c = spectrum.φ.T @ F0 @ U
-    exponent = (
-        t * (1 - spectrum.λ).unsqueeze(1) * w + c.abs().log()
-    )  # minus infinity where F(0) has no component
+    exponent = exponent + c.abs().log()  # minus infinity where F(0) has no component
     largest = exponent.max()
-    F = spectrum.φ @ (c.sign() * (exponent - largest).exp()) @ U.T
+    F = spectrum.φ @ (sign * c.sign() * (exponent - largest).exp()) @ U.T
     norm = F.norm()
     return F / norm, (largest + norm.log()).item()
 
