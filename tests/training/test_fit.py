@@ -8,7 +8,7 @@ from flowprune.flows.attention import GAT
 from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.convolution import GCN
 from flowprune.flows.gradient import GRAFF, STRUCTURES
-from flowprune.training.fit import Adam, accuracies, chunk_size, fit
+from flowprune.training.fit import Adam, accuracies, chunk_size, evaluated, fit
 
 N, CLASSES = 40, 3
 GRAPH = random_graph(N, 7, p=0.1).to(dtype=torch.float32)
@@ -107,7 +107,7 @@ def test_early_stopping_is_each_replicas_own():
 def test_the_model_is_left_with_each_replicas_best_weights():
     model, fitted = train("dd", [0, 1, 2], epochs=40)
     shares = torch.stack([(m.T / m.sum(1)).float() for m in masks([0, 1, 2])])
-    reached = accuracies(model, LABELS, shares)
+    reached = accuracies(evaluated(model), LABELS, shares)
     for r, f in enumerate(fitted):
         assert reached[:, r].tolist() == pytest.approx([f.train_accuracy, f.val_accuracy, f.test_accuracy])
 

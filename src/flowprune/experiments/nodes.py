@@ -10,16 +10,19 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import pandas as pd
 import torch
 from pydantic import Field
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from flowprune.flows.attention import GAT
 from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.convolution import GCN
+from flowprune.flows.diffusion import CGNN, GRAND
 from flowprune.flows.gradient import GRAFF
+from flowprune.flows.wave import GraphCON
 from flowprune.graphs import Graph, fingerprint, load
 from flowprune.study import project
 from flowprune.study.specs import Trial, spec
-from flowprune.training.fit import chunk_size, fit
+from flowprune.training.fit import chunk_size, evaluated, fit
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -47,10 +50,12 @@ class GraphTrial(Trial):
 class NodeTrial(GraphTrial):
     """Train one model on one split of one graph.
 
-    ``structure``, ``trained`` (whether W is), ``omega``, ``source_term``, ``relu``, ``time``, ``step`` and
-    ``time_dependent`` speak of GRAFF;
-    ``depth`` and ``residual`` of GCN; ``depth`` and ``heads`` of GAT. ``component`` "largest" trains on the largest
-    connected component alone. ``self_loops`` adds unit loops to GRAFF's Ā; GCN and GAT always have them.
+    ``structure``, ``trained`` (whether W is), ``omega``, ``source_term``, ``relu``, ``time_dependent`` and
+    ``batch_norm`` speak of GRAFF; ``time`` and ``step`` of every flow with a time; ``depth`` and ``residual`` of GCN
+    and GAT; ``heads`` of GAT; ``heads`` and ``recomputed`` of GRAND; ``damping`` and ``stiffness`` of GraphCON.
+    ``component`` "largest" trains on the largest connected component alone. ``self_loops`` adds unit loops to GRAFF's
+    Ā; GCN, GAT, GRAND and GraphCON always have them, CGNN never. ``metric`` "auc", for two classes, chooses the best
+    epoch by the area under the ROC curve on validation nodes and reports it besides.
     """
 
     experiment: ClassVar[str] = "nodes"
@@ -58,7 +63,7 @@ class NodeTrial(GraphTrial):
     tolerance: ClassVar[dict[str, float]] = {"test_accuracy": 0.06, "val_accuracy": 0.04}
 
     dataset: str
-    model: Literal["graff", "gcn", "gat", "mlp"]
+    model: Literal["graff", "gcn", "gat", "mlp", "cgnn", "grand", "graphcon"]
     split: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
     lr: Positive
@@ -81,6 +86,11 @@ class NodeTrial(GraphTrial):
     depth: Count = 2
     residual: bool = False
     heads: Count = 4
+    batch_norm: bool = False
+    recomputed: bool = False
+    damping: Annotated[float, Field(ge=0)] = 1.0
+    stiffness: Annotated[float, Field(ge=0)] = 1.0
+    metric: Literal["accuracy", "auc"] = "accuracy"
 
     def group(self) -> Hashable:
         """Trials that differ only in split, seed, rates and decay are replicas of one pass."""
@@ -105,33 +115,62 @@ class NodeTrial(GraphTrial):
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
-        device = torch.device(cls.device())
-        graph = prepared(trials[0].dataset, trials[0].component).to(device)
+        _, _, rows = cls.fitted(trials)
+        yield from zip(trials, rows, strict=True)
+
+    @classmethod
+    def fitted(cls, trials: Sequence[Self]) -> tuple[Graph, NodeClassifier, list[dict[str, Any]]]:
+        """Train these trials (all of one group) in one pass: graph, model with its best weights, one row a trial."""
+        t, device = trials[0], torch.device(cls.device())
+        graph = prepared(t.dataset, t.component).to(device)
         model = build(graph, trials).to(device)
-        index = [t.split for t in trials]
-        fitted = fit(
+        index = [trial.split for trial in trials]
+        train, val, test = (masks[index] for masks in (graph.train, graph.val, graph.test))
+        auc = t.metric == "auc"
+        fits = fit(
             model,
             graph.labels,
-            *(masks[index] for masks in (graph.train, graph.val, graph.test)),
-            lr=[t.lr for t in trials],
-            weight_decay=[t.weight_decay for t in trials],
-            epochs=trials[0].epochs,
-            patience=trials[0].patience,
+            train,
+            val,
+            test,
+            lr=[trial.lr for trial in trials],
+            weight_decay=[trial.weight_decay for trial in trials],
+            epochs=t.epochs,
+            patience=t.patience,
+            criterion=(lambda logits: areas(logits, graph.labels, val)) if auc else None,
         )
-        readings = zip(*(reading.tolist() for reading in spectrum(model.flow, len(trials))), strict=True)
-        for trial, replica, (low, high) in zip(trials, fitted, readings, strict=True):
-            yield (
-                trial,
-                {
-                    "test_accuracy": replica.test_accuracy,
-                    "val_accuracy": replica.val_accuracy,
-                    "train_accuracy": replica.train_accuracy,
-                    "train_loss": replica.train_loss,
-                    "best_epoch": replica.best_epoch,
-                    "epochs_run": replica.epochs,
-                    **({"w_min": low, "w_max": high} if trial.model == "graff" else {}),
-                },
-            )
+        rows = [
+            {
+                "test_accuracy": replica.test_accuracy,
+                "val_accuracy": replica.val_accuracy,
+                "train_accuracy": replica.train_accuracy,
+                "train_loss": replica.train_loss,
+                "best_epoch": replica.best_epoch,
+                "epochs_run": replica.epochs,
+            }
+            for replica in fits
+        ]
+        if t.model == "graff":
+            low, high = spectrum(model.flow)
+            rows = [r | {"w_min": a, "w_max": b} for r, a, b in zip(rows, low, high, strict=True)]
+        if auc:
+            logits = evaluated(model)
+            found = (areas(logits, graph.labels, masks).tolist() for masks in (val, test))
+            rows = [r | {"val_auc": v, "test_auc": u} for r, v, u in zip(rows, *found, strict=True)]
+        return graph, model, rows
+
+
+def areas(logits: Tensor, labels: Tensor, masks: Tensor) -> Tensor:
+    """Area under the ROC curve of each replica on its own nodes: ``[R]`` from logits ``[n, R, 2]``, masks ``[R, n]``.
+
+    Raises ValueError when there are not two classes.
+    """
+    if logits.shape[-1] != 2:
+        raise ValueError(f"the area under the ROC curve needs two classes, the graph has {logits.shape[-1]}")
+    score, truth, masks = (logits[..., 1] - logits[..., 0]).T.cpu(), labels.cpu(), masks.cpu()
+    return torch.tensor(
+        [roc_auc_score(truth[m], s[m]) for s, m in zip(score, masks, strict=True)], device=logits.device
+    )
 
 
 @lru_cache(maxsize=8)
@@ -159,7 +198,7 @@ def build(graph: Graph, trials: Sequence[NodeTrial]) -> NodeClassifier:
     # the split is part of the replica's identity: equal seeds on two splits draw independently
     seeds = [1000 * trial.seed + trial.split for trial in trials]
     rates = [trial.dropout for trial in trials]
-    loops = t.model in ("gcn", "gat") or t.self_loops
+    euler = {"time": t.time, "step": t.step}
     flow: nn.Module | None = None
     if t.model == "graff":
         flow = GRAFF(
@@ -167,20 +206,26 @@ def build(graph: Graph, trials: Sequence[NodeTrial]) -> NodeClassifier:
             t.hidden,
             t.structure,
             trained=t.trained,
-            time=t.time,
-            step=t.step,
             omega=t.omega,
             source=t.source_term,
             relu=t.relu,
             time_dependent=t.time_dependent,
+            batch_norm=t.batch_norm,
+            **euler,
         )
     elif t.model == "gcn":
         flow = GCN(seeds, t.hidden, t.depth, dropout=rates, residual=t.residual)
     elif t.model == "gat":
-        flow = GAT(seeds, t.hidden, t.depth, dropout=rates, heads=t.heads)
+        flow = GAT(seeds, t.hidden, t.depth, dropout=rates, heads=t.heads, residual=t.residual)
+    elif t.model == "cgnn":
+        flow = CGNN(seeds, t.hidden, **euler)
+    elif t.model == "grand":
+        flow = GRAND(seeds, t.hidden, heads=t.heads, recomputed=t.recomputed, **euler)
+    elif t.model == "graphcon":
+        flow = GraphCON(seeds, t.hidden, dropout=rates, damping=t.damping, stiffness=t.stiffness, **euler)
     return NodeClassifier(
         graph.features,
-        (graph.with_self_loops() if loops else graph).norm_adjacency,
+        operator(graph, t),
         flow,
         seeds,
         d=t.hidden,
@@ -190,18 +235,24 @@ def build(graph: Graph, trials: Sequence[NodeTrial]) -> NodeClassifier:
     )
 
 
-def spectrum(flow: nn.Module | None, R: int) -> tuple[Tensor, Tensor]:
-    """Smallest and largest eigenvalue of the (first) channel mixing W of each replica; zeros where there is none."""
-    if not isinstance(flow, GRAFF):
-        return torch.zeros(R), torch.zeros(R)
+def operator(graph: Graph, trial: NodeTrial) -> Tensor:
+    """What the trial's flow moves over: Δ for CGNN, Ā for the others, with unit self-loops where the trial has them."""
+    if trial.model == "cgnn":
+        return graph.laplacian
+    loops = trial.model in ("gcn", "gat", "grand", "graphcon") or trial.self_loops
+    return (graph.with_self_loops() if loops else graph).norm_adjacency
+
+
+def spectrum(flow: GRAFF) -> tuple[list[float], list[float]]:
+    """Smallest and largest eigenvalue of the (first) channel mixing W of each replica."""
     eigenvalues = torch.linalg.eigvalsh(flow.W[0].matrix().double().cpu())
-    return eigenvalues[:, 0], eigenvalues[:, -1]
+    return eigenvalues[:, 0].tolist(), eigenvalues[:, -1].tolist()
 
 
 def published_settings(dataset: str) -> dict[str, Any]:
     """The fields of a GRAFF trial with the settings that the paper printed for a data set.
 
-    Raises ValueError for a data set without printed settings, and where they ask for batch normalisation.
+    Raises ValueError for a data set without printed settings.
     """
     table = pd.read_csv(project.root() / "data" / "reported" / "graff_settings.csv").set_index("dataset")
     if dataset not in table.index:
@@ -209,10 +260,6 @@ def published_settings(dataset: str) -> dict[str, Any]:
             f"no published GRAFF settings for {dataset!r}; there are some for {', '.join(table.index)}"
         )
     row = table.loc[dataset].to_dict()
-    if row.pop("batch_norm"):
-        raise ValueError(
-            f"the published settings for {dataset} use batch normalisation, which GRAFF here does not"
-        )
     row = {name: value.item() if hasattr(value, "item") else value for name, value in row.items()}
     floats = {name: float(row[name]) for name in ("time", "step", "weight_decay")}
     component = "largest" if dataset in ("cora", "citeseer") else "all"

@@ -31,19 +31,29 @@ class GCN(nn.Module):
         d: channels.
         depth: number of layers.
         residual: F(t+1) = F(t) + σ(Ā F(t) W(t) + b) instead of replacing F(t).
+        linear: without the ReLU.
     """
 
     def __init__(
-        self, seeds: Sequence[int], d: int, depth: int, *, dropout: Sequence[float], residual: bool = False
+        self,
+        seeds: Sequence[int],
+        d: int,
+        depth: int,
+        *,
+        dropout: Sequence[float],
+        residual: bool = False,
+        linear: bool = False,
     ):
         super().__init__()
         self.layers = nn.ModuleList(Convolution(seeds, f"conv{m}", d, d) for m in range(depth))
         self.dropouts = nn.ModuleList(Dropout(seeds, f"conv{m}", dropout) for m in range(depth))
-        self.residual = residual
+        self.residual, self.linear = residual, linear
 
     def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
         """``[n, R, d] → [n, R, d]``; Ā usually carries self-loops (``Graph.with_self_loops``)."""
         for convolution, dropout in zip(self.layers, self.dropouts, strict=True):
-            update = convolution(dropout(F), adjacency).relu()
+            update = convolution(dropout(F), adjacency)
+            if not self.linear:
+                update = update.relu()
             F = F + update if self.residual else update
         return F

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flowprune.training import kernels
-from flowprune.training.replicas import draw, mix, product
+from flowprune.training.replicas import BatchNorm, draw, mix, product, propagate
 
 STRUCTURES = ("sum", "prod", "neg-prod", "diag", "dd")
 
@@ -183,6 +183,7 @@ class GRAFF(nn.Module):
         source: whether β (one learned scalar, 0 at first) drives the flow with F(0).
         relu: apply ReLU to every update, σ(−FΩ + ĀFW + βF(0)).
         time_dependent: a W of its own for every step.
+        batch_norm: normalise every channel over the nodes after each step.
     """
 
     def __init__(
@@ -198,6 +199,7 @@ class GRAFF(nn.Module):
         source: bool = True,
         relu: bool = False,
         time_dependent: bool = False,
+        batch_norm: bool = False,
     ):
         super().__init__()
         if omega not in ("diag", "zero"):
@@ -210,9 +212,27 @@ class GRAFF(nn.Module):
         self.ω = nn.Parameter(ω, requires_grad=omega == "diag")
         self.β = nn.Parameter(torch.zeros(R, 1), requires_grad=source)
 
+        self.norms = nn.ModuleList(BatchNorm(R, d) for _ in self.steps) if batch_norm else None
+
     def forward(self, F0: Tensor, adjacency: Tensor) -> Tensor:
         """``F(0) → F(T)``, both ``[n, R, d]``, over the symmetric Ā ``[n, n]``."""
+        if self.norms is not None:
+            return self.trajectory(F0, adjacency)[-1]
         W = torch.stack([mixing() for mixing in self.W])
         if F0.device.type == "cpu" and W.dim() == 3 and not self.relu:
             return _DiagonalTrajectory.apply(adjacency, F0, W, self.ω, self.β, self.steps)
         return _Trajectory.apply(adjacency, F0, W, self.ω, self.β, self.steps, self.relu)
+
+    def velocity(self, F: Tensor, F0: Tensor, adjacency: Tensor, m: int = 0) -> Tensor:
+        """−FΩ + ĀFW + βF(0) with the m-th W (ReLU of it with ``relu``): ``[n, R, d]``."""
+        W, P = self.W[min(m, len(self.W) - 1)](), propagate(adjacency, F)
+        update = (P * W if W.dim() == 2 else mix(P, W)) - F * self.ω + self.β * F0
+        return update.relu() if self.relu else update
+
+    def trajectory(self, F0: Tensor, adjacency: Tensor) -> list[Tensor]:
+        """F(0), F(τ), …, F(T): the states that :meth:`forward` passes through, each ``[n, R, d]``."""
+        states = [F0]
+        for m, τ in enumerate(self.steps):
+            F = states[-1] + τ * self.velocity(states[-1], F0, adjacency, m)
+            states.append(F if self.norms is None else self.norms[m](F))
+        return states

@@ -270,6 +270,17 @@ class Graph:
         return _csr(*coalesce(edge_index, values, num_nodes=self.n), self.n)
 
     @cached_property
+    def gradient(self) -> Tensor:
+        """G, [E, n] sparse COO, with GF the rows √a_ij (f_i/√d_i − f_j/√d_j) of one order an edge: GᵀG = Δ."""
+        (row, column), scale = self.edge_index, self.degree.rsqrt()
+        one = row < column
+        i, j, root = row[one], column[one], self.adjacency.values()[one].sqrt()
+        edge = torch.arange(i.numel(), device=i.device)
+        index = torch.stack([edge.repeat(2), torch.cat([i, j])])
+        values = torch.cat([root * scale[i], -root * scale[j]])
+        return torch.sparse_coo_tensor(index, values, (i.numel(), self.n)).coalesce()
+
+    @cached_property
     def rho(self) -> float:
         """ρ_Δ, the largest eigenvalue of Δ; it is 2 exactly if a component with edges is bipartite."""
         Δ = _scipy(self.to("cpu", torch.float64).laplacian)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,15 +67,16 @@ def fit(
     weight_decay: Sequence[float],
     epochs: int,
     patience: int | None = None,
+    criterion: Callable[[Tensor], Tensor] | None = None,
     progress: bool = False,
 ) -> list[Fitted]:
     """Train all replicas of ``model`` and leave it with each replica's best-validation weights.
 
     The loss is the cross entropy averaged over a replica's own training nodes, summed over replicas, so gradients do
     not mix. After every epoch all replicas are evaluated without dropout; a replica's best epoch is the first with its
-    highest validation accuracy. A replica without improvement for ``patience`` epochs is frozen: whatever the others
-    still do, its result and weights stay. A replica whose loss is not finite is frozen as well; its ``train_loss``
-    tells.
+    highest validation accuracy, or ``criterion``. A replica without improvement for ``patience`` epochs is frozen:
+    whatever the others still do, its result and weights stay. A replica whose loss is not finite is frozen as well; its
+    ``train_loss`` tells.
 
     Args:
         model: called without arguments, returns logits ``[n, R, k]``; parameters ``[R, …]``.
@@ -83,6 +84,7 @@ def fit(
         train, val, test: boolean ``[R, n]``, one split a replica.
         lr, weight_decay: one number a replica.
         epochs: the most epochs; patience: None trains them all.
+        criterion: from logits ``[n, R, k]``, what the best epoch maximises, ``[R]``.
         progress: draw a bar over epochs, with the number of replicas that still train.
     """
     R = train.shape[0]
@@ -99,7 +101,10 @@ def fit(
         loss = -(log_p.gather(-1, target).squeeze(-1) * weights).sum(0)
         loss.sum().backward()
         optimiser.step()
-        best.update(epoch, loss.detach(), accuracies(model, labels, shares), patience)
+        logits = evaluated(model)
+        reached = accuracies(logits, labels, shares)
+        score = reached[1] if criterion is None else criterion(logits)
+        best.update(epoch, loss.detach(), reached, score, patience)
         if progress:
             bar.set_postfix(training=int(best.running.sum()))
         if not best.running.any():
@@ -109,10 +114,15 @@ def fit(
 
 
 @torch.no_grad()
-def accuracies(model: nn.Module, labels: Tensor, shares: Tensor) -> Tensor:
-    """Accuracy of each replica on each set of nodes, in evaluation mode: ``[sets, R]`` from ``shares [sets, n, R]``."""
+def evaluated(model: nn.Module) -> Tensor:
+    """Logits ``[n, R, k]`` in evaluation mode."""
     model.eval()
-    correct = (model().argmax(-1) == labels.view(-1, 1)).to(shares.dtype)
+    return model()
+
+
+def accuracies(logits: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
+    """Accuracy of each replica on each set of nodes, ``[sets, R]``: logits ``[n, R, k]``, shares ``[sets, n, R]``."""
+    correct = (logits.argmax(-1) == labels.view(-1, 1)).to(shares.dtype)
     return (correct * shares).sum(1)
 
 
@@ -124,22 +134,23 @@ class Best:
         device = self.parameters[0].device
         self.weights = [p.detach().clone() for p in self.parameters]
         self.accuracy = torch.zeros(3, R, device=device)
-        self.accuracy[1] = -1
+        self.score = torch.full((R,), -torch.inf, device=device)
         self.loss = torch.zeros(R, device=device)
         self.epoch = torch.zeros(R, dtype=torch.int64, device=device)
         self.epochs = torch.zeros(R, dtype=torch.int64, device=device)
         self.running = torch.ones(R, dtype=torch.bool, device=device)
 
     @torch.no_grad()
-    def update(self, epoch: int, loss: Tensor, accuracy: Tensor, patience: int | None) -> None:
-        """Take in one epoch: ``loss [R]``, ``accuracy [3, R]`` (train, val, test)."""
+    def update(self, epoch: int, loss: Tensor, accuracy: Tensor, score: Tensor, patience: int | None) -> None:
+        """Take in one epoch: ``loss [R]``, ``accuracy [3, R]`` (train, val, test), ``score [R]`` to maximise."""
         self.epochs[self.running] = epoch
         diverged = self.running & ~torch.isfinite(loss)
         self.loss[diverged] = loss[diverged]
         self.running = self.running & ~diverged
         # accuracies are sums of equal shares: a tie must not be won by rounding
-        better = self.running & (accuracy[1] > self.accuracy[1] + 1e-6)
+        better = self.running & (score > self.score + 1e-6)
         if better.any():
+            self.score[better] = score[better]
             self.accuracy[:, better] = accuracy[:, better]
             self.loss[better], self.epoch[better] = loss[better], epoch
             for p, kept in zip(self.parameters, self.weights, strict=True):

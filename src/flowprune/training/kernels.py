@@ -111,3 +111,61 @@ def drop_entries(entry, replica, value, key, threshold, scale, out):
         r = replica[e]
         x = _scramble(_scramble(np.uint32(entry[e])) ^ np.uint32(key[r]))
         out[e] = value[e] * scale[r] if np.int32(x) >= threshold[r] else 0
+
+
+@_compiled
+def edge_product(crow, col, weights, H, out):
+    """Σ_e w_eq h_(j_e)q over the entries e of every row i: weights ``[E, Q]``, H ``[n, Q, d]`` to out ``[n, Q, d]``."""
+    n, Q, d = H.shape
+    for i in range(n):
+        out[i] = 0
+        for e in range(crow[i], crow[i + 1]):
+            j = col[e]
+            for q in range(Q):
+                w = weights[e, q]
+                for k in range(d):
+                    out[i, q, k] += w * H[j, q, k]
+
+
+@_compiled
+def edge_inner(crow, col, G, H, out):
+    """⟨g_iq, h_jq⟩ for every entry (i, j): G and H ``[n, Q, d]`` to out ``[E, Q]``."""
+    n, Q, d = H.shape
+    for i in range(n):
+        for e in range(crow[i], crow[i + 1]):
+            j = col[e]
+            for q in range(Q):
+                total = H.dtype.type(0)
+                for k in range(d):
+                    total += G[i, q, k] * H[j, q, k]
+                out[e, q] = total
+
+
+@_compiled
+def row_softmax(crow, score, out):
+    """The softmax over the entries of every row: score and out ``[E, Q]``."""
+    Q = score.shape[1]
+    for i in range(crow.size - 1):
+        for q in range(Q):
+            largest = score.dtype.type(-np.inf)
+            for e in range(crow[i], crow[i + 1]):
+                largest = max(largest, score[e, q])
+            total = score.dtype.type(0)
+            for e in range(crow[i], crow[i + 1]):
+                out[e, q] = np.exp(score[e, q] - largest)
+                total += out[e, q]
+            for e in range(crow[i], crow[i + 1]):
+                out[e, q] /= total
+
+
+@_compiled
+def row_softmax_adjoint(crow, weights, G, out):
+    """Back through :func:`row_softmax`: w ⊙ (g − Σ w g) over every row; all ``[E, Q]``."""
+    Q = weights.shape[1]
+    for i in range(crow.size - 1):
+        for q in range(Q):
+            total = weights.dtype.type(0)
+            for e in range(crow[i], crow[i + 1]):
+                total += weights[e, q] * G[e, q]
+            for e in range(crow[i], crow[i + 1]):
+                out[e, q] = weights[e, q] * (G[e, q] - total)

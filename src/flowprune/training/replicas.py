@@ -181,6 +181,27 @@ class Linear(nn.Module):
         return out if self.bias is None else out + self.bias
 
 
+class BatchNorm(nn.Module):
+    """Batch normalisation of every channel of R replicas over the nodes, as ``torch.nn.BatchNorm1d`` does for one.
+
+    The running statistics are parameters without a gradient, so that they are kept with a replica's best weights.
+    """
+
+    def __init__(self, R: int, d: int, momentum: float = 0.1):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(R, d)), nn.Parameter(torch.zeros(R, d))
+        self.mean = nn.Parameter(torch.zeros(R, d), requires_grad=False)
+        self.var = nn.Parameter(torch.ones(R, d), requires_grad=False)
+        self.momentum = momentum
+
+    def forward(self, F: Tensor) -> Tensor:
+        """``[n, R, d] → [n, R, d]``."""
+        weights = (self.mean.data, self.var.data, self.weight, self.bias)
+        flat = (x.flatten() for x in weights)  # views: the running statistics move in place
+        out = nn.functional.batch_norm(F.flatten(1), *flat, self.training, self.momentum)
+        return out.view(F.shape)
+
+
 class _SparseLinear(torch.autograd.Function):
     """Sparse features times dense weights; the backward product uses a transpose that was laid out beforehand."""
 
