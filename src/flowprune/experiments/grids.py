@@ -5,12 +5,13 @@ A grid is a list of specs. Nothing here computes; ``collect`` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from flowprune.experiments.evolution import EvolutionTrial
 from flowprune.experiments.nodes import NodeTrial, published_settings
 from flowprune.experiments.speed import SpeedTrial
 
@@ -94,22 +95,35 @@ SIGNS = {
 
 
 def homophily(
-    levels: Sequence[float], *, n: int = 800, graphs: int = 3, splits: int = 3, epochs: int = 200
-) -> dict[tuple[str, float], list[NodeTrial]]:
+    levels: Sequence[float], *, n: int = 800, graphs: int = 3, splits: int = 10, epochs: int = 200
+) -> dict[tuple[str, float], list[EvolutionTrial]]:
     """The sweep over homophily on generated syn-cora graphs: trials by (variant, level).
 
     GRAFF is the bare flow, F + τĀFW with Ω = 0 and no source, so that the sign of W alone speaks; T = 3 and τ = 1, as
     deep as GCN's three layers. All variants train alike; graph g and split s are the same for every variant.
     """
+    names = {h: [f"syn-cora?homophily={h}&n={n}&seed={g}" for g in range(graphs)] for h in levels}
+    return _sweep(names, splits, epochs)
+
+
+def syn_cora(
+    levels: Sequence[float], *, splits: int = 10, epochs: int = 200
+) -> dict[tuple[str, float], list[EvolutionTrial]]:
+    """The same sweep on the published syn-cora graphs, one replicate a level, with random splits of our own."""
+    return _sweep({h: [f"syn-cora-published?homophily={h:.2f}"] for h in levels}, splits, epochs)
+
+
+def _sweep(
+    names: Mapping[float, Sequence[str]], splits: int, epochs: int
+) -> dict[tuple[str, float], list[EvolutionTrial]]:
     training = {"lr": 0.005, "weight_decay": 0.0005, "dropout": 0.3, "input_dropout": 0.3, "epochs": epochs}
     bare = {"omega": "zero", "source_term": False, "time": 3.0, "step": 1.0}
     cells = {}
     for variant, flow in SIGNS.items():
-        fields = flow | (bare if flow["model"] == "graff" else {})
-        for level in levels:
-            names = [f"syn-cora?homophily={level}&n={n}&seed={g}" for g in range(graphs)]
-            runs = [_runs(fields | training | {"dataset": name}, splits, seeds=1) for name in names]
-            cells[variant, level] = [trial for part in runs for trial in part]
+        fields = flow | training | (bare if flow["model"] == "graff" else {})
+        for level, graphs in names.items():
+            parts = [_runs(fields | {"dataset": g}, splits, seeds=1, kind=EvolutionTrial) for g in graphs]
+            cells[variant, level] = [trial for part in parts for trial in part]
     return cells
 
 
@@ -142,5 +156,7 @@ def _frame(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in around}
 
 
-def _runs(fields: dict[str, Any], splits: int, seeds: int, first: int = 0) -> list[NodeTrial]:
-    return [NodeTrial(**fields, split=s, seed=first + i) for s in range(splits) for i in range(seeds)]
+def _runs(
+    fields: dict[str, Any], splits: int, seeds: int, first: int = 0, kind: type[NodeTrial] = NodeTrial
+) -> list[Any]:
+    return [kind(**fields, split=s, seed=first + i) for s in range(splits) for i in range(seeds)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowprune.experiments.grids import LABELS, chosen, homophily, published, search, speed
+from flowprune.experiments.grids import LABELS, chosen, homophily, published, search, speed, syn_cora
 from flowprune.study.specs import Trial
 from flowprune.study.trials import collect
 
 REAL = ("texas", "wisconsin", "cornell-texas-features", "cornell-corrected", "cora")
 LEVELS = tuple(round(0.1 * h, 1) for h in range(11))
+SYN_CORA = (*LEVELS[:10], 0.99, 1.0)  # the levels of the published graphs
 
 
 def study() -> dict[str, Callable[[], list[Trial]]]:
@@ -19,6 +20,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "nodes-published": lambda: [t for d in REAL for m in LABELS for t in published(d, m)],
         "nodes-search": lambda: [t for d in REAL for m in models for t in search(d, m)],
         "nodes-chosen": lambda: [t for d in REAL for m in models for t in chosen(collect(search(d, m)))],
-        "nodes-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
+        "evolution-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
+        "evolution-syn-cora": lambda: [t for cell in syn_cora(SYN_CORA).values() for t in cell],
         "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
     }
