@@ -35,7 +35,7 @@ def published(
         fields = _frame(fields) | {"model": model}
     elif model != "graff":
         raise ValueError(f"unknown model {model!r}; it must be one of {', '.join(LABELS)}")
-    return _runs(fields, splits, seeds)
+    return runs(fields, splits, seeds)
 
 
 def search(
@@ -67,7 +67,7 @@ def search(
             drawn |= {"structure": str(structure), "time": float(time), "step": float(step)}
         if model == "gcn":
             drawn |= {"depth": int(depth), "residual": bool(residual)}
-        trials += _runs(base | drawn, splits, seeds=1, first=SEARCH_SEED)
+        trials += runs(base | drawn, splits, seeds=1, first=SEARCH_SEED)
     return trials
 
 
@@ -75,13 +75,14 @@ SEARCH_SEED = 100  # the seeds of the final runs are 0, 1, …: a choice is neve
 
 
 def chosen(searched: pd.DataFrame, *, splits: int = 10, seeds: int = 3) -> list[NodeTrial]:
-    """The searched setting of the highest validation accuracy, averaged over splits, with fresh seeds."""
-    names = [name for name in NodeTrial.__pydantic_fields__ if name not in ("split", "seed", "patience")]
-    means = searched.groupby(names, sort=False).val_accuracy.mean()
-    best = zip(names, means.idxmax(), strict=True)
-    return _runs(
-        {name: value.item() if hasattr(value, "item") else value for name, value in best}, splits, seeds
-    )
+    """The searched setting of the highest validation metric, averaged over splits, with fresh seeds."""
+    names = [name for name in NodeTrial.__pydantic_fields__ if name not in ("split", "seed")]
+    metric = f"val_{searched.metric.iloc[0]}"
+    means = searched.groupby(names, sort=False, dropna=False)[metric].mean()
+    best = dict(zip(names, means.idxmax(), strict=True))
+    best = {name: value.item() if hasattr(value, "item") else value for name, value in best.items()}
+    best["patience"] = None if pd.isna(best["patience"]) else int(best["patience"])
+    return runs(best, splits, seeds)
 
 
 SIGNS = {
@@ -122,7 +123,7 @@ def _sweep(
     for variant, flow in SIGNS.items():
         fields = flow | training | (bare if flow["model"] == "graff" else {})
         for level, graphs in names.items():
-            parts = [_runs(fields | {"dataset": g}, splits, seeds=1, kind=EvolutionTrial) for g in graphs]
+            parts = [runs(fields | {"dataset": g}, splits, seeds=1, kind=EvolutionTrial) for g in graphs]
             cells[variant, level] = [trial for part in parts for trial in part]
     return cells
 
@@ -156,7 +157,7 @@ def _frame(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in around}
 
 
-def _runs(
+def runs(
     fields: dict[str, Any], splits: int, seeds: int, first: int = 0, kind: type[NodeTrial] = NodeTrial
 ) -> list[Any]:
     return [kind(**fields, split=s, seed=first + i) for s in range(splits) for i in range(seeds)]

@@ -249,12 +249,14 @@ def spectrum(flow: GRAFF) -> tuple[list[float], list[float]]:
     return eigenvalues[:, 0].tolist(), eigenvalues[:, -1].tolist()
 
 
-def published_settings(dataset: str) -> dict[str, Any]:
-    """The fields of a GRAFF trial with the settings that the paper printed for a data set.
+def published_settings(dataset: str, *, relu: bool = False) -> dict[str, Any]:
+    """The fields of a GRAFF trial with the settings that were published for a data set.
 
-    Raises ValueError for a data set without printed settings.
+    Of the linear model the paper printed them; of the one with ``relu`` its public code holds them.
+    Raises ValueError for a data set without published settings.
     """
-    table = pd.read_csv(project.root() / "data" / "reported" / "graff_settings.csv").set_index("dataset")
+    name = "graff_relu_settings.csv" if relu else "graff_settings.csv"
+    table = pd.read_csv(project.root() / "data" / "reported" / name).set_index("dataset")
     if dataset not in table.index:
         raise ValueError(
             f"no published GRAFF settings for {dataset!r}; there are some for {', '.join(table.index)}"
@@ -263,7 +265,7 @@ def published_settings(dataset: str) -> dict[str, Any]:
     row = {name: value.item() if hasattr(value, "item") else value for name, value in row.items()}
     floats = {name: float(row[name]) for name in ("time", "step", "weight_decay")}
     component = "largest" if dataset in ("cora", "citeseer") else "all"
-    return {"dataset": dataset, "model": "graff", "component": component, **row, **floats}
+    return {"dataset": dataset, "model": "graff", "component": component, **row, **floats, "relu": relu}
 
 
 def reported(model: str, dataset: str) -> tuple[float, float]:

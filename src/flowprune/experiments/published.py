@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flowprune.experiments import subsets, table
 from flowprune.experiments.grids import LABELS, chosen, homophily, published, search, speed, syn_cora
 from flowprune.study.specs import Trial
 from flowprune.study.trials import collect
@@ -22,5 +23,13 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "nodes-chosen": lambda: [t for d in REAL for m in models for t in chosen(collect(search(d, m)))],
         "evolution-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
         "evolution-syn-cora": lambda: [t for cell in syn_cora(SYN_CORA).values() for t in cell],
+        "table-search": lambda: [t for part in table.searches().values() for t in part],
+        "table-finals": lambda: [t for part in _finals().values() for t in part],
+        "table-resplit": lambda: [t for part in table.resplit(_finals()).values() for t in part],
+        "subsets": lambda: [t for part in subsets.grid().values() for t in part],
         "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
     }
+
+
+def _finals() -> dict[tuple[str, str], list[Trial]]:
+    return table.finals(collect([t for part in table.searches().values() for t in part]))

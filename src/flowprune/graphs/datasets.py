@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import sha256
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .checks import GraphError
 from .embedded import digits, karate
-from .graph import Graph
+from .graph import Graph, random_splits
 from .own import from_arrays, from_pyg, load_own, read_arrays
 from .raw import checked, data_root, download, find, read, registry
 from .synthetic import GENERATORS, generate, parameters, parameters_of
@@ -44,8 +44,9 @@ def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
     """The graph of this name, undirected and with its splits.
 
     Args:
-        name: an embedded graph (karate, digits), a real data set (``catalogue()`` lists them), a generated
-            graph with parameters (``"csbm?n=500&seed=1"``), or a path to a graph of one's own.
+        name: an embedded graph (karate, digits), a real data set (``catalogue()`` lists them; with
+            ``"texas?resplit=1"`` on new random splits), a generated graph with parameters
+            (``"csbm?n=500&seed=1"``), or a path to a graph of one's own.
         root: folder with the raw files of real data sets; by default ``data_root()``, then the user's cache
             folder; what is in neither is downloaded.
         split: ``"geom-gcn"``, the 10 fixed splits that the field uses for the data set, or, for cora,
@@ -99,8 +100,15 @@ def _real(name: str, root: Path | None, split: str) -> Graph:
         raise GraphError(f"{kind}: split {split!r} is unknown; allowed: {', '.join(data.splits)}.")
     if kind == "syn-cora-published":
         return _published(**parameters(name, _published), root=root)
-    parameters(name, _read)  # there are none
-    return _read(kind, find(data, root) or download(kind), split)
+    graph = _read(kind, find(data, root) or download(kind), split)
+    return _resplit(graph, **given) if (given := parameters(name, _resplit)) else graph
+
+
+def _resplit(graph: Graph, resplit: int = 0) -> Graph:
+    """The graph with ten new random splits, 48 / 32 / 20 per cent and stratified, drawn from the seed ``resplit``."""
+    masks = random_splits(graph.labels, 10, seed=resplit)
+    about = f"{graph.about} Splits: ten random ones of seed {resplit}."
+    return replace(graph.with_splits(*masks), name=f"{graph.name}?resplit={resplit}", about=about)
 
 
 @lru_cache(maxsize=4)  # a graph never changes, so the last few are shared, with their operators

@@ -296,6 +296,11 @@ class Graph:
         return connected_components(_scipy(self.adjacency), directed=False)
 
     @property
+    def component_of(self) -> np.ndarray:
+        """The number of each node's component, [n]."""
+        return self._components[1]
+
+    @property
     def num_components(self) -> int:
         """Number of connected components; an isolated node is one."""
         return self._components[0]

@@ -1,0 +1,93 @@
+"""What a data set's splits hide: accuracy on test nodes with a twin in training, and off the largest component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowprune.experiments.grids import runs
+from flowprune.experiments.nodes import NodeTrial, published_settings
+from flowprune.graphs import Graph
+from flowprune.study.specs import spec
+from flowprune.training.fit import evaluated
+
+
+@spec
+class SubsetTrial(NodeTrial):
+    """A node trial that also reads the accuracy on two sets of nodes, ``inside`` and ``outside`` a subset.
+
+    ``twins``: test nodes with a twin in training, against the other test nodes. ``elsewhere``: labelled nodes off the
+    largest component, against the test nodes. An empty set has accuracy 0 and a count of 0.
+    """
+
+    experiment: ClassVar[str] = "subsets"
+    version: ClassVar[int] = 1
+    tolerance: ClassVar[dict[str, float]] = {"test_accuracy": 0.06, "inside": 0.1, "outside": 0.1}
+
+    subset: Literal["twins", "elsewhere"]
+
+    @classmethod
+    def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
+        graph, model, rows = cls.fitted(trials)
+        right = (evaluated(model).argmax(-1) == graph.labels.view(-1, 1)).T.cpu()  # [R, n]
+        for trial, row, correct in zip(trials, rows, right, strict=True):
+            inside, outside = members(graph, trial)
+            told = {}
+            for name, nodes in (("inside", inside), ("outside", outside)):
+                share = correct[nodes].float().mean().item() if nodes.any() else 0.0
+                told |= {name: share, f"{name}_nodes": int(nodes.sum())}
+            yield trial, row | told
+
+
+def members(graph: Graph, trial: SubsetTrial) -> tuple[Tensor, Tensor]:
+    """The two sets of nodes of a trial, boolean ``[n]``."""
+    test = graph.test[trial.split].cpu()
+    if trial.subset == "elsewhere":
+        return ~largest(graph), test
+    twin = torch.from_numpy(twinned(graph, trial.split))
+    return test & twin, test & ~twin
+
+
+def largest(graph: Graph) -> Tensor:
+    """Which nodes belong to the largest connected component: ``[n]`` bool."""
+    label = torch.from_numpy(graph.component_of)
+    return label == label.bincount().argmax()
+
+
+def twinned(graph: Graph, split: int) -> np.ndarray:
+    """Which nodes have a twin among the training nodes of a split: another node with the same neighbours and label.
+
+    Nodes without neighbours have no twin.
+    """
+    crow, col = (x.cpu().numpy() for x in (graph.adjacency.crow_indices(), graph.adjacency.col_indices()))
+    labels, train = graph.labels.cpu().numpy(), graph.train[split].cpu().numpy()
+    signs = [(int(labels[i]), col[crow[i] : crow[i + 1]].tobytes()) for i in range(graph.n)]
+    seen: dict[tuple[int, bytes], int] = {}
+    for i in np.flatnonzero(train):
+        seen[signs[i]] = seen.get(signs[i], 0) + 1
+    return np.array([bool(s[1]) and seen.get(s, 0) > train[i] for i, s in enumerate(signs)])
+
+
+TWINS = ("chameleon", "squirrel", "chameleon-filtered", "squirrel-filtered")
+
+
+def grid(splits: int = 10, epochs: int = 200) -> dict[tuple[str, str], list[SubsetTrial]]:
+    """GRAFF (DD) and an MLP on the graphs with twins; GRAFF and an MLP on the whole of Cora and CiteSeer.
+
+    All with the settings published for GRAFF on the data set, the filtered versions with those of the originals.
+    """
+    cells = {}
+    for dataset in (*TWINS, "cora", "citeseer"):
+        twins = dataset in TWINS
+        fields = published_settings(dataset.removesuffix("-filtered"))
+        fields |= {"dataset": dataset, "component": "all", "epochs": epochs, "patience": 40}
+        fields |= {"subset": "twins" if twins else "elsewhere"}
+        plain = ("dataset", "component", "lr", "weight_decay", "dropout", "input_dropout", "epochs")
+        mlp = {name: fields[name] for name in (*plain, "patience", "subset")} | {"model": "mlp"}
+        cells[dataset, "GRAFF"] = runs(fields, splits, 1, kind=SubsetTrial)
+        cells[dataset, "MLP"] = runs(mlp, splits, 1, kind=SubsetTrial)
+    return cells
