@@ -157,9 +157,8 @@ def harmonic_smooths(
     return Finding(E, E < VANISHED, covered)
 
 
-def contraction(graph: Graph) -> float:
+def contraction(s: Spectrum) -> float:
     """μ = max |1 − λ_ℓ| over the frequencies above zero: E_Dir(ĀF) ≤ μ² E_Dir(F)."""
-    s = Spectrum.of(graph)
     return (1 - s.λ[~s.lowest]).abs().max().item()
 
 
@@ -170,8 +169,8 @@ def gcn_contracts(graph: Graph, rng: np.random.Generator) -> Finding:
     ‖F‖², and how far the slowest eigenvector is from equality, which says that no smaller factor will do.
     """
     graph, d = looped(graph, rng), 4
-    μ = contraction(graph)
     s = Spectrum.of(graph)
+    μ = contraction(s)
     slowest = s.φ[:, [(1 - s.λ).abs().where(~s.lowest, -1.0).argmax().item()]]
     tight = dirichlet_energy(graph, graph.norm_adjacency @ slowest) - μ**2 * dirichlet_energy(graph, slowest)
     F, excess = features(graph, rng, d), abs(tight.item())
