@@ -6,67 +6,44 @@ import pytest
 
 from flowprune.experiments import grids, summaries
 
-LEVELS = [0.0, 1.0]
-CELLS = grids.homophily(LEVELS, n=60, graphs=2, splits=3, epochs=1)
+TRIALS = grids.published("texas", "mlp", splits=6, seeds=1)
 
 
 def results(accuracy) -> pd.DataFrame:
-    """A collected table in which each trial's accuracy is ``accuracy(variant, level, graph number, split)``."""
-    rows = []
-    for (variant, level), trials in CELLS.items():
-        for i, t in enumerate(trials):
-            value = accuracy(variant, level, i // 3, t.split)
-            rows.append(
-                t.fields | {"key": t.key, "status": "done", "test_accuracy": value, "train_accuracy": 1.0}
-            )
-    return pd.DataFrame(rows)
+    """A collected table in which each trial's accuracy is ``accuracy(split)``."""
+    done = {"status": "done", "train_accuracy": 1.0}
+    return pd.DataFrame(
+        [t.fields | {"key": t.key, "test_accuracy": accuracy(t.split)} | done for t in TRIALS]
+    )
 
 
-def test_curve_is_the_mean_in_points_with_the_number_of_runs():
-    table = results(lambda variant, level, graph, split: 0.5 + 0.1 * graph + 0.01 * split)
-    row = summaries.curve(CELLS, table).iloc[0]
-    assert row["mean"] == pytest.approx(56.0)
-    assert row.low < 56.0 < row.high
-    assert row.n == 6
-
-
-def test_signs_pairs_by_graph_and_split():
-    """A constant advantage over pairs that differ wildly among themselves has an interval of no width."""
-    gain = {"neg-prod": 0.2, "prod": 0.0, "mlp": 0.3, "sum": 0.25, "dd": 0.15, "gcn": 0.05}
-    rng = np.random.default_rng(0)
-    noise = rng.uniform(0, 0.4, (2, 3))
-    table = results(lambda variant, level, graph, split: gain[variant] + noise[graph, split] * (1 + level))
-    compared, evidence = summaries.signs(CELLS, table)
-    first = compared["neg-prod − prod at homophily 0"]
-    assert (first.mean, first.lower, first.upper) == pytest.approx((20.0, 20.0, 20.0))
-    assert first.n == 6
-    assert evidence["prod_minus_mlp_low_upper"] == pytest.approx(-30.0)
-    assert evidence["sum_minus_gcn_lower"] == pytest.approx(20.0)
-    assert evidence["dd_minus_gcn_lower"] == pytest.approx(10.0)
-    assert evidence["p_neg_prod_over_prod"] == pytest.approx(
-        4 * 2 / 2**6
-    )  # sign flips of six pairs, four tests
-    assert (evidence["runs"], evidence["graphs"]) == (6, 2)
+def test_comparisons_are_paired_by_split_and_their_tests_corrected_together():
+    """A constant advantage over splits that differ wildly among themselves has an interval of no width."""
+    noise = np.random.default_rng(0).uniform(0, 0.4, 6)
+    a, b = (summaries.points(TRIALS, results(lambda s, g=gain: g + noise[s])) for gain in (0.5, 0.3))
+    compared = {"a − b": summaries.versus(a, b), "b − a": summaries.versus(b, a)}
+    assert [(c.mean, c.lower, c.upper) for c in compared.values()] == [
+        pytest.approx((20, 20, 20)),
+        pytest.approx((-20, -20, -20)),
+    ]
     shown = summaries.comparison_table(compared)
-    assert list(shown["difference"]) == pytest.approx([20, -30, 20, 10])
+    assert list(shown["difference"]) == pytest.approx([20, -20])
+    assert list(shown["adj. p"]) == [f"{2 * 2 / 2**6:.4f}"] * 2  # sign flips of six pairs, two tests
     assert len(shown.columns) <= 7
 
 
 def test_failed_trials_are_left_out():
-    table = results(lambda *_: 0.5)
-    table.loc[table.key == CELLS["prod", 0.0][0].key, "status"] = "failed"
-    assert len(summaries.points(CELLS["prod", 0.0], table)) == 5
+    table = results(lambda split: 0.5)
+    table.loc[0, "status"] = "failed"
+    assert len(summaries.points(TRIALS, table)) == 5
 
 
 def test_when_all_trials_failed_their_own_error_is_told():
-    trials = CELLS["prod", 0.0]
     table = pd.DataFrame(
-        [{"key": t.key, "status": "failed", "error": "GraphError: lost.npz"} for t in trials]
+        [{"key": t.key, "status": "failed", "error": "GraphError: lost.npz"} for t in TRIALS]
     )
-    with pytest.raises(
-        ValueError, match=r"all 6 trials of syn-cora.* failed; the first: GraphError: lost.npz"
-    ):
-        summaries.points(trials, table)
+    with pytest.raises(ValueError, match=r"all 6 trials of texas failed; the first: GraphError: lost.npz"):
+        summaries.points(TRIALS, table)
 
 
 @pytest.mark.parametrize(

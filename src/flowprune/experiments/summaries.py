@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from flowprune.experiments.nodes import NodeTrial, reported
 from flowprune.study.stats import Comparison, Interval, holm, mean_interval, paired
-
-Cells = Mapping[tuple[str, float], Sequence[NodeTrial]]
 
 
 def points(trials: Sequence[NodeTrial], table: pd.DataFrame) -> pd.DataFrame:
@@ -42,73 +39,6 @@ def versus(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     """Accuracy of a minus b, paired by graph and split."""
     pairs = pd.concat([by_split(a), by_split(b)], axis=1, join="inner")
     return paired(pairs.iloc[:, 0], pairs.iloc[:, 1])
-
-
-def curve(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
-    """One row a variant and level: mean, low, high of test accuracy (95 % interval), mean train accuracy, runs n."""
-    rows = []
-    for (variant, level), trials in cells.items():
-        part = points(trials, table)
-        i = interval(part)
-        rows.append(
-            {
-                "variant": variant,
-                "level": level,
-                "mean": i.mean,
-                "low": i.lower,
-                "high": i.upper,
-                "train": part.train.mean(),
-                "n": len(part),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def signs(cells: Cells, table: pd.DataFrame) -> tuple[dict[str, Comparison], dict[str, Any]]:
-    """The four comparisons that decide claim G22, and its evidence.
-
-    Pairs are (graph, split); "over homophily" averages each pair's difference over all levels. The four p-values are
-    corrected together (Holm).
-    """
-    levels = sorted({level for _, level in cells})
-    low = levels[0]
-
-    def accuracy(variant: str, level: float) -> pd.DataFrame:
-        return points(cells[variant, level], table)
-
-    def over_levels(variant: str) -> pd.DataFrame:
-        return across(cells, variant, table)
-
-    compared = {
-        f"neg-prod − prod at homophily {low:g}": versus(accuracy("neg-prod", low), accuracy("prod", low)),
-        f"prod − MLP at homophily {low:g}": versus(accuracy("prod", low), accuracy("mlp", low)),
-        "sum − GCN over homophily": versus(over_levels("sum"), over_levels("gcn")),
-        "DD − GCN over homophily": versus(over_levels("dd"), over_levels("gcn")),
-    }
-    neg_prod, prod, plain_sum, dd = compared.values()
-    p = holm([c.p for c in compared.values()])
-    trials = cells["prod", low]
-    return compared, {
-        "runs": len(trials),
-        "graphs": len({t.dataset for t in trials}),
-        "neg_prod_minus_prod_low_lower": neg_prod.lower,
-        "neg_prod_minus_prod_low_upper": neg_prod.upper,
-        "p_neg_prod_over_prod": float(p[0]),
-        "prod_minus_mlp_low_upper": prod.upper,
-        "sum_minus_gcn_lower": plain_sum.lower,
-        "dd_minus_gcn_lower": dd.lower,
-        "p_largest": float(p.max()),
-    }
-
-
-def across(cells: Cells, variant: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Points of a variant at all levels, the level taken out of the graph's name, so that pairs span the sweep."""
-    parts = [
-        part.assign(dataset=part.dataset.str.replace(f"homophily={level}&", "", regex=False))
-        for level in sorted({level for _, level in cells})
-        for part in [points(cells[variant, level], table)]
-    ]
-    return pd.concat(parts)
 
 
 def comparison_table(compared: Mapping[str, Comparison]) -> pd.DataFrame:

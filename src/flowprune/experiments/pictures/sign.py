@@ -15,7 +15,7 @@ from torch import Tensor
 from flowprune.dynamics.energy import normalised_energy
 from flowprune.dynamics.spectra import Spectrum, linear_flow
 from flowprune.graphs import Graph
-from flowprune.study.figures import COLOUR
+from flowprune.study.figures import COLOUR, INK
 
 CLASSES = ("#c08424", "#5478d8")  # two classes as particles: amber circles, blue diamonds
 MARKS = ("o", "D")
@@ -93,6 +93,31 @@ def homophily_curves(summary: pd.DataFrame, names: Mapping[str, str]) -> Figure:
             color=COLOUR[name],
             va="center",
         )
+    return fig
+
+
+def moves(summary: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """Edge homophily of the labels decoded before and after the evolution, an arrow a level, beside the true one.
+
+    ``summary``: variant, level and the means of before, after and true.
+    """
+    variants = [v for v in names if v in set(summary.variant)]
+    rows = -(-len(variants) // 3)
+    fig, axes = plt.subplots(rows, 3, figsize=(7, 2.6 * rows), sharex=True, sharey=True, squeeze=False)
+    for axis, variant in zip(axes.flat, variants, strict=False):
+        part, colour = summary[summary.variant == variant], COLOUR[names[variant]]
+        axis.plot(part.true, part.true, color=INK, lw=0.9, ls="--", zorder=1)
+        for _, point in part.iterrows():
+            if abs(point.after - point.before) > 0.01:
+                ends = {"xytext": (point.true, point.before), "xy": (point.true, point.after)}
+                axis.annotate("", **ends, arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkB": 0})
+        axis.plot(part.true, part.before, "o", ms=4, mfc="white", mec=colour, zorder=3)
+        axis.set_title(names[variant], color=colour)
+    for axis in axes.flat[len(variants) :]:
+        axis.axis("off")
+    axes[0, 0].annotate("true", (1, 1), (-30, -4), textcoords="offset points", color=INK)
+    fig.supxlabel("true edge homophily", fontsize=10.5)
+    fig.supylabel("of the predictions", fontsize=10.5)
     return fig
 
 
