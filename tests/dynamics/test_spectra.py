@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from random_graphs import random_graph
 
 from flowprune.dynamics.energy import total_energy
-from flowprune.dynamics.spectra import Spectrum, heat_flow, linear_flow
+from flowprune.dynamics.spectra import (
+    Spectrum,
+    extremes,
+    heat_flow,
+    limit_energy,
+    linear_flow,
+    linear_steps,
+    margin,
+    project,
+    rates,
+    top_modes,
+)
 from flowprune.graphs import Graph, load
 
 examples = settings(max_examples=30, deadline=None)
@@ -163,3 +174,89 @@ def test_a_start_without_the_dominating_component_still_has_a_direction():
     F, _ = linear_flow(spectrum, torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64)), F0, 2000.0)
     assert F.norm().item() == pytest.approx(1)
     assert spectrum.share(F, spectrum.highest).item() == pytest.approx(1)
+
+
+# --- rates, steps and limits -----------------------------------------------------------------------
+
+
+def with_isolated(n: int, seed: int) -> Graph:
+    """A random graph and two isolated nodes after it."""
+    graph = random_graph(n, seed)
+    return Graph.from_edges("apart", graph.edge_index, n + 2, dtype=torch.float64)
+
+
+@examples
+@given(n=sizes, seed=seeds, d=st.integers(1, 3))
+def test_rates_are_the_eigenvalues_of_the_vectorised_system(n, seed, d):
+    graph, (_, W) = with_isolated(n, seed), drawn(seed, n, d)
+    expected = np.linalg.eigvalsh(np.kron(W.numpy(), graph.norm_adjacency.to_dense().numpy()))
+    found = rates(Spectrum.of(graph), W)
+    assert found.shape == (n + 2, d)
+    np.testing.assert_allclose(np.sort(found.flatten()), expected, atol=1e-12)
+
+
+@examples
+@given(
+    n=sizes,
+    seed=seeds,
+    d=st.integers(1, 3),
+    steps=st.integers(0, 15),
+    τ=st.floats(0.05, 3),
+    residual=st.booleans(),
+)
+def test_linear_steps_are_the_steps(n, seed, d, steps, τ, residual):
+    graph, (F0, W) = with_isolated(n, seed), drawn(seed, n + 2, d)
+    Ā, F = graph.norm_adjacency.to_dense().numpy(), F0.numpy()
+    for _ in range(steps):
+        F = residual * F + τ * Ā @ F @ W.numpy()
+    direction, log_norm = linear_steps(Spectrum.of(graph), W, F0, τ, steps, residual)
+    assert log_norm == pytest.approx(np.log(np.linalg.norm(F)), abs=1e-9)
+    np.testing.assert_allclose(direction, F / np.linalg.norm(F), atol=1e-9)
+
+
+def test_many_steps_do_not_overflow_and_keep_their_sign():
+    """On the triangle with W = (−5) and τ = 1 the constant mode is multiplied by −4, the others by 3.5."""
+    s, W = Spectrum.of(double("complete?n=3")), torch.tensor([[-5.0]], dtype=torch.float64)
+    F0 = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64)
+    even, odd = (linear_steps(s, W, F0, 1.0, m) for m in (10**6, 10**6 + 1))
+    torch.testing.assert_close(even[0], torch.full_like(F0, 3**-0.5), rtol=0, atol=1e-9)
+    torch.testing.assert_close(odd[0], -even[0], rtol=0, atol=1e-9)
+    assert odd[1] - even[1] == pytest.approx(math.log(4), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("w", "expected"), [((-2, 1, 3), (-2, 3)), ((1, 2), (0, 2)), ((-3, -1), (-3, 0)), ((0,), (0, 0))]
+)
+def test_extreme_eigenvalues_are_clipped_at_zero(w, expected):
+    assert extremes(torch.diag(torch.tensor(w, dtype=torch.float64))) == pytest.approx(expected)
+
+
+@examples
+@given(n=sizes, seed=seeds)
+def test_a_projection_and_its_rest_are_orthogonal_and_stay_where_they_are(n, seed):
+    graph, (F, W) = random_graph(n, seed), drawn(seed, n, 3)
+    s = Spectrum.of(graph)
+    modes = top_modes(s, W)
+    P = project(s, W, F, modes)
+    assert int(modes.sum()) == int(s.highest.sum())
+    assert (P * (F - P)).sum().item() == pytest.approx(0, abs=1e-10)
+    torch.testing.assert_close(project(s, W, P, modes), P, rtol=0, atol=1e-12)
+    top = s.ρ * torch.linalg.eigvalsh(W)[0]  # ΔPW = ρ_Δ w₋ P, the eigenvector equation of both sides
+    torch.testing.assert_close(graph.laplacian @ P @ W, top * P, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("high", "expected"), [(0.19, "HFD"), (0.21, "LFD"), (0.2, "tie")])
+def test_the_margin_changes_sign_at_the_line(high, expected):
+    """Complete graph with 6 nodes: ρ_Δ − 1 = 1/5, so λ₋ = −1 balances λ₊ = 1/5; at a tie the limit is in between."""
+    graph = double("complete?n=6")
+    s, W = Spectrum.of(graph), torch.diag(torch.tensor([-1.0, high], dtype=torch.float64))
+    F0, _ = drawn(1, 6, 2)
+    μ = rates(s, W)
+    assert margin(s, μ) == pytest.approx(0.2 - high, abs=1e-12)
+    W_, Ā = W.numpy(), graph.norm_adjacency.to_dense().numpy()
+    F = (scipy.linalg.expm(2000 * np.kron(W_, Ā) / 2) @ F0.numpy().flatten("F")).reshape(6, 2, order="F")
+    F = F / np.linalg.norm(F)
+    measured = 0.5 * np.sum(F * (graph.laplacian.to_dense().numpy() @ F))
+    assert limit_energy(s, W, F0, μ) == pytest.approx(measured, abs=1e-6)
+    assert measured == pytest.approx({"HFD": s.ρ / 2, "LFD": 0, "tie": measured}[expected], abs=1e-6)
+    assert (0.01 < measured < 0.59) == (expected == "tie")

@@ -14,10 +14,22 @@ from flowprune.experiments.theory.instances import Finding, features
 from flowprune.graphs import Graph
 
 
+def edge_apart(graph: Graph) -> Graph:
+    """The graph and, apart from it, two more nodes that an edge joins."""
+    edges = torch.cat([graph.edge_index, torch.tensor([[graph.n], [graph.n + 1]])], dim=1)
+    weight = torch.cat([graph.adjacency.values(), torch.ones(1, dtype=torch.float64)])
+    name = f"{graph.name} and an edge"
+    return Graph.from_edges(name, edges, graph.n + 2, weight=weight, self_loops=True, dtype=torch.float64)
+
+
 def plain_steps(graph: Graph, rng: np.random.Generator) -> Finding:
-    """G18: F ← τĀFW on graphs that are not bipartite. Covered: no component with an edge is bipartite (ρ_Δ < 2)."""
+    """G18: F ← τĀFW on graphs that are not bipartite; every fourth one has an edge apart.
+
+    Covered: no component with an edge is bipartite, which is to say ρ_Δ < 2.
+    """
     graph = looped(graph, rng)
     graph = graph.with_self_loops(10.0 ** rng.uniform(-1, 0)) if graph.is_bipartite else graph
+    graph = graph if rng.integers(4) else edge_apart(graph)
     s, F0 = Spectrum.of(graph), features(graph, rng)
     E = normalised_energy(graph, late(graph, s, any_mixing(s.ρ, rng), F0, 0.7, residual=False)).item()
     return Finding(E, E < REACHED, covered=s.ρ < 2 - TOLERANCE)
