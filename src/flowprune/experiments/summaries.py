@@ -13,6 +13,8 @@ from flowprune.study.stats import Comparison, Interval, holm, mean_interval, pai
 def points(trials: Sequence[NodeTrial], table: pd.DataFrame) -> pd.DataFrame:
     """Dataset, split, seed, test and training accuracy in points of these trials; failed ones are left out.
 
+    Trials whose metric is the area under the ROC curve have that in the place of test accuracy.
+
     Raises ValueError, with the first trial's own error, when all of them failed.
     """
     asked = table[table.key.isin([t.key for t in trials])].drop_duplicates("key")
@@ -22,7 +24,8 @@ def points(trials: Sequence[NodeTrial], table: pd.DataFrame) -> pd.DataFrame:
             f"all {len(asked)} trials of {trials[0].dataset} failed; the first: {asked.error.iloc[0]}"
         )
     columns = rows[["dataset", "split", "seed"]]
-    return columns.assign(accuracy=100 * rows.test_accuracy, train=100 * rows.train_accuracy)
+    tested = rows[f"test_{trials[0].metric}"]
+    return columns.assign(accuracy=100 * tested, train=100 * rows.train_accuracy)
 
 
 def by_split(rows: pd.DataFrame) -> pd.Series:

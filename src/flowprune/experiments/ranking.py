@@ -1,0 +1,98 @@
+"""From the final runs of the table to what its chapter shows: scores, ranks, and which published orders survive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from flowprune.experiments.nodes import NodeTrial, reported
+from flowprune.experiments.summaries import by_split, has_report, interval, points
+from flowprune.study.stats import Comparison, holm, resampled
+
+Cells = Mapping[tuple[str, str], Sequence[NodeTrial]]
+
+INDEPENDENT = (  # of several versions of one graph the repaired one; a rank must not count a graph twice
+    "texas",
+    "wisconsin",
+    "cornell-corrected",
+    "chameleon-filtered",
+    "squirrel-filtered",
+    "actor",
+    "citeseer",
+    "cora",
+    "pubmed",
+    "minesweeper",
+)
+
+
+def scores(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
+    """One row a data set and model: mean over splits with its 95 % interval, standard deviation and number of runs."""
+    rows = []
+    for (dataset, model), trials in cells.items():
+        part = points(trials, table)
+        i = interval(part)
+        told = {"dataset": dataset, "model": model, "metric": trials[0].metric}
+        spread = {
+            "mean": i.mean,
+            "low": i.lower,
+            "high": i.upper,
+            "std": part.accuracy.std(),
+            "runs": len(part),
+        }
+        rows.append(told | spread)
+    return pd.DataFrame(rows)
+
+
+def wide(summary: pd.DataFrame) -> pd.DataFrame:
+    """Means with standard deviations, one row a data set and one column a model, for exploring."""
+    cells = summary.assign(text=[f"{r['mean']:.1f} ± {r['std']:.1f}" for _, r in summary.iterrows()])
+    table = cells.pivot(index="dataset", columns="model", values="text")
+    order = [list(dict.fromkeys(summary[name])) for name in ("dataset", "model")]
+    return table.loc[order[0], order[1]].rename_axis(columns=None).reset_index(names="data set")
+
+
+def orders(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
+    """Every pair of models with a published order on a graph, measured again on new splits.
+
+    The difference is published better minus published worse, paired by split, tested by the corrected resampled
+    t-test; p-values are corrected together (Holm). ``verdict``: survives, reversed or open.
+    """
+    found: list[tuple[str, str, str, float, Comparison]] = []
+    for dataset in dict.fromkeys(d for d, _ in cells):
+        told = {m: reported(m, dataset)[0] for d, m in cells if d == dataset and has_report(m, dataset)}
+        accuracy = {m: by_split(points(cells[dataset, m], table)) for m in told}
+        for a, b in combinations(sorted(told, key=told.__getitem__, reverse=True), 2):
+            if told[a] > told[b]:
+                both = pd.concat([accuracy[a], accuracy[b]], axis=1, join="inner")
+                measured = resampled(both.iloc[:, 0], both.iloc[:, 1], train=0.48, test=0.2)
+                found.append((dataset, a, b, told[a] - told[b], measured))
+    p = holm([c.p for *_, c in found])
+    return pd.DataFrame(
+        {
+            "data set": [d for d, *_ in found],
+            "better, as published": [a for _, a, *_ in found],
+            "worse": [b for _, _, b, *_ in found],
+            "published": [gap for *_, gap, _ in found],
+            "measured": [c.mean for *_, c in found],
+            "adj. p": p,
+            "verdict": [
+                "open" if q >= 0.05 else "survives" if c.mean > 0 else "reversed"
+                for q, (*_, c) in zip(p, found, strict=True)
+            ],
+        }
+    )
+
+
+def survival(pairs: pd.DataFrame, splits: int) -> dict[str, Any]:
+    """The evidence of claim B3 from :func:`orders`."""
+    survive, reversed_ = ((pairs.verdict == v).sum() for v in ("survives", "reversed"))
+    return {
+        "pairs": len(pairs),
+        "splits": splits,
+        "survive": int(survive),
+        "reversed": int(reversed_),
+        "share": float(survive / len(pairs)) if len(pairs) else 0.0,
+    }
