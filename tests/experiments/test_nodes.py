@@ -22,7 +22,7 @@ def trials(**fields):
     return [NodeTrial(**QUICK, split=split, seed=0, **fields) for split in range(3)]
 
 
-@pytest.mark.parametrize("model", ["graff", "gcn", "gat", "mlp"])
+@pytest.mark.parametrize("model", ["graff", "graff-local", "gcn", "gat", "mlp"])
 def test_a_pass_gives_every_trial_its_result(model):
     rows = compute(trials(model=model, hidden=16))
     assert [row["status"] for row in rows] == ["done"] * 3, rows[0]["error"]

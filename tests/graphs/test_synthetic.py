@@ -74,6 +74,34 @@ def test_block_model_with_probability_one_is_complete() -> None:
     assert block_edges(labels, 0.0, 0.0, np.random.default_rng(0)).shape == (2, 0)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_mixed_has_a_homophilic_half_and_a_heterophilic_half(seed: int) -> None:
+    g = load(f"mixed?n=8000&seed={seed}")
+    row, column = g.edge_index
+    same = (g.labels[row] == g.labels[column]).double()
+    high, low = (row < 4000) & (column < 4000), (row >= 4000) & (column >= 4000)
+    across = ~high & ~low
+    assert same[high].mean().item() == pytest.approx(0.9, abs=0.02)
+    assert same[low].mean().item() == pytest.approx(0.1, abs=0.02)
+    assert same[across].mean().item() == pytest.approx(1 / 4, abs=0.06)
+    assert across.sum().item() / (~across).sum().item() == pytest.approx(0.05, abs=0.01)
+    assert g.degree.mean().item() == pytest.approx(8 * 1.05, rel=0.03)
+    assert g.labels[:4000].bincount().tolist() == g.labels[4000:].bincount().tolist() == [1000] * 4
+    assert g.homophily() == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_hint_is_the_distance_between_the_regions() -> None:
+    for hint in (0.0, 2.0):
+        x = load(f"mixed?n=40000&degree=1&hint={hint}&seed=1").features
+        apart = x[:20000].mean(0) - x[20000:].mean(0)
+        assert apart.norm().item() == pytest.approx(2 * hint, abs=0.08)
+
+
+def test_regions_that_nothing_joins_are_components_apart() -> None:
+    g = load("mixed?n=200&across=0&seed=0")
+    assert ((g.edge_index[0] < 100) == (g.edge_index[1] < 100)).all()
+
+
 def test_class_means_have_the_length_of_the_signal() -> None:
     g = load("csbm?n=40000&signal=3&features=5&seed=0")
     for c in range(2):
@@ -97,6 +125,7 @@ SEEN = {
     "syn-cora?n=200&homophily=0.3&seed=1": "f5d8a14fe70b",
     "syn-products?n=200&homophily=0.7&seed=2": "afc73ca29674",
     "csbm?n=100&seed=3": "6551f133f8e8",
+    "mixed?n=100&hint=1&seed=4": "fb4ca83b6a88",
 }
 
 
@@ -105,7 +134,7 @@ def test_graphs_are_the_same_on_every_machine(name: str) -> None:
     assert fingerprint(load(name)) == SEEN[name]
 
 
-@pytest.mark.parametrize("kind", ["syn-cora?n=100", "syn-products?n=100", "csbm?n=100"])
+@pytest.mark.parametrize("kind", ["syn-cora?n=100", "syn-products?n=100", "csbm?n=100", "mixed?n=100"])
 def test_another_seed_gives_another_graph(kind: str) -> None:
     assert fingerprint(load(f"{kind}&seed=1")) == fingerprint(load(f"{kind}&seed=1"))
     assert fingerprint(load(f"{kind}&seed=1")) != fingerprint(load(f"{kind}&seed=2"))
@@ -151,6 +180,10 @@ def test_barbell() -> None:
         "syn-products?m=0": "parameter m = 0 is out of range",
         "csbm?degree=5000": "parameter degree = 5000.0 is out of range; with n = 1000 and homophily = 0.8 it must be "
         "between 0 and 623.8.",
+        "mixed?homophily_low=2": "parameter homophily_low = 2.0 is out of range; it must be between 0 and 1.",
+        "mixed?n=15": "parameter n = 15 is out of range; it must be at least 16.",
+        "mixed?degree=500": "parameter degree = 500.0 is out of range; with n = 400 and homophily = 0.9 it must be",
+        "mixed?hint=-1": "parameter hint = -1.0 is out of range",
         "csbm?seed=-1": "parameter seed = -1 is out of range; it must be at least 0.",
         "csbm?signal=inf": "parameter signal = inf is out of range",
     }.items(),

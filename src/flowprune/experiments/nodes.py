@@ -18,6 +18,7 @@ from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.convolution import GCN
 from flowprune.flows.diffusion import CGNN, GRAND
 from flowprune.flows.gradient import GRAFF
+from flowprune.flows.local import LocalGRAFF
 from flowprune.flows.wave import GraphCON
 from flowprune.graphs import Graph, fingerprint, load
 from flowprune.study import project
@@ -51,11 +52,12 @@ class NodeTrial(GraphTrial):
     """Train one model on one split of one graph.
 
     ``structure``, ``trained`` (whether W is), ``omega``, ``source_term``, ``relu``, ``time_dependent`` and
-    ``batch_norm`` speak of GRAFF; ``time`` and ``step`` of every flow with a time; ``depth`` and ``residual`` of GCN
-    and GAT; ``heads`` of GAT; ``heads`` and ``recomputed`` of GRAND; ``damping`` and ``stiffness`` of GraphCON.
-    ``component`` "largest" trains on the largest connected component alone. ``self_loops`` adds unit loops to GRAFF's
-    Ā; GCN, GAT, GRAND and GraphCON always have them, CGNN never. ``metric`` "auc", for two classes, chooses the best
-    epoch by the area under the ROC curve on validation nodes and reports it besides.
+    ``batch_norm`` speak of GRAFF; ``structure`` and ``gate`` of GRAFF with a local W; ``time`` and ``step`` of every
+    flow with a time; ``depth`` and ``residual`` of GCN and GAT; ``heads`` of GAT; ``heads`` and ``recomputed`` of
+    GRAND; ``damping`` and ``stiffness`` of GraphCON. ``component`` "largest" trains on the largest connected component
+    alone. ``self_loops`` adds unit loops to the Ā of both GRAFFs; GCN, GAT, GRAND and GraphCON always have them, CGNN
+    never. ``metric`` "auc", for two classes, chooses the best epoch by the area under the ROC curve on validation nodes
+    and reports it besides.
     """
 
     experiment: ClassVar[str] = "nodes"
@@ -63,7 +65,7 @@ class NodeTrial(GraphTrial):
     tolerance: ClassVar[dict[str, float]] = {"test_accuracy": 0.06, "val_accuracy": 0.04}
 
     dataset: str
-    model: Literal["graff", "gcn", "gat", "mlp", "cgnn", "grand", "graphcon"]
+    model: Literal["graff", "graff-local", "gcn", "gat", "mlp", "cgnn", "grand", "graphcon"]
     split: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
     lr: Positive
@@ -76,6 +78,7 @@ class NodeTrial(GraphTrial):
     component: Literal["all", "largest"] = "all"
     self_loops: bool = False
     structure: Literal["sum", "prod", "neg-prod", "diag", "dd"] = "diag"
+    gate: Literal["fixed", "recomputed", "energy"] = "recomputed"
     trained: bool = True
     omega: Literal["diag", "zero"] = "diag"
     source_term: bool = True
@@ -213,6 +216,8 @@ def build(graph: Graph, trials: Sequence[NodeTrial]) -> NodeClassifier:
             batch_norm=t.batch_norm,
             **euler,
         )
+    elif t.model == "graff-local":
+        flow = LocalGRAFF(seeds, t.hidden, t.structure, gate=t.gate, **euler)
     elif t.model == "gcn":
         flow = GCN(seeds, t.hidden, t.depth, dropout=rates, residual=t.residual)
     elif t.model == "gat":

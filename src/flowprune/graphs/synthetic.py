@@ -1,4 +1,4 @@
-"""Generated graphs: small named ones for theory, preferential attachment with a target homophily, cSBM.
+"""Generated graphs: small named ones for theory, preferential attachment with a target homophily, cSBM, mixed.
 
 Every generator is a function of plain numbers with a seed. Randomness comes from numpy's PCG64 stream, so
 that a graph is the same on every machine. ``generate`` reads the parameters from a name like ``"path?n=10"``.
@@ -147,7 +147,54 @@ def csbm(
     _at_least(1, features=features)
     _at_least(0, degree=degree, signal=signal)
     labels = balanced_labels(n, classes, rng)
-    size = np.bincount(labels)
+    edges = block_edges(labels, *_probabilities(labels, degree, homophily), rng)
+    how = f"a contextual block model with mean degree {degree} and target homophily {homophily}"
+    return _labelled("csbm", labels, edges, gaussian_features(labels, features, signal, rng), how, seed)
+
+
+def mixed(
+    n: int = 800,
+    classes: int = 4,
+    degree: float = 8.0,
+    homophily_high: float = 0.9,
+    homophily_low: float = 0.1,
+    across: float = 0.05,
+    features: int = 16,
+    signal: float = 1.5,
+    hint: float = 0.0,
+    seed: int = 0,
+) -> Graph:
+    """A graph whose homophily is a matter of place: a homophilic region beside a heterophilic one.
+
+    The first half of the nodes is a block model with ``homophily_high``, the second half one with ``homophily_low``,
+    both of expected mean degree ``degree``. ``across`` times as many edges again join the regions, whatever the
+    labels. Features are those of ``csbm``; ``hint`` adds ± a vector of that length (in units of the noise), the
+    sign telling the region, so that with 0 no node's own features say where it lies.
+    """
+    rng = _generator(seed)
+    _in_unit_interval(homophily_high=homophily_high, homophily_low=homophily_low, across=across)
+    _at_least(2, classes=classes)
+    _at_least(4 * classes, n=n)
+    _at_least(1, features=features)
+    _at_least(0, degree=degree, signal=signal, hint=hint)
+    region = np.repeat([0, 1], [n // 2, n - n // 2])
+    labels = np.concatenate([balanced_labels(size, classes, rng) for size in np.bincount(region)])
+    edges = [
+        np.flatnonzero(region == r)[block_edges(labels[region == r], *p, rng)]
+        for r, homophily in enumerate((homophily_high, homophily_low))
+        for p in [_probabilities(labels[region == r], degree, homophily)]
+    ]
+    edges.append(block_edges(region, *_probabilities(region, across * degree, 0.0), rng))
+    x = gaussian_features(labels, features, signal, rng)
+    towards = rng.standard_normal(features)
+    x += np.outer(1 - 2 * region, hint * towards / np.linalg.norm(towards)).astype(np.float32)
+    how = f"block models of homophily {homophily_high} and {homophily_low} and mean degree {degree}, side by side"
+    return _labelled("mixed", labels, np.concatenate(edges, axis=1), x, how, seed)
+
+
+def _probabilities(labels: np.ndarray, degree: float, homophily: float) -> np.ndarray:
+    """With which a block model joins a pair of equal, and of different labels [2]; GraphError above one."""
+    n, size = len(labels), np.bincount(labels)
     pairs = np.array([(size * (size - 1)).sum(), n * n - (size**2).sum()]) / 2
     p = np.array([homophily, 1 - homophily]) * degree * n / 2 / pairs
     if not (p >= 0).all() or not (p <= 1).all():
@@ -155,9 +202,7 @@ def csbm(
             f"parameter degree = {degree} is out of range; with n = {n} and homophily = "
             f"{homophily} it must be between 0 and {degree / p.max():.4g}."
         )
-    edges = block_edges(labels, *p, rng)
-    how = f"a contextual block model with mean degree {degree} and target homophily {homophily}"
-    return _labelled("csbm", labels, edges, gaussian_features(labels, features, signal, rng), how, seed)
+    return p
 
 
 def _generator(seed: int) -> np.random.Generator:
@@ -206,6 +251,7 @@ GENERATORS: dict[str, Callable[..., Graph]] = {
     "syn-cora": syn_cora,
     "syn-products": syn_products,
     "csbm": csbm,
+    "mixed": mixed,
 }
 
 
