@@ -156,6 +156,18 @@ def exponents(timed: pd.DataFrame, size: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def growth(edges: pd.DataFrame, nodes: pd.DataFrame) -> dict[str, float]:
+    """The timed evidence of G20 from collected :func:`by_edges` and :func:`by_nodes`: decades, largest exponents."""
+    found, over_nodes = exponents(edges, "edges"), exponents(nodes, "nodes")
+    upper = {s: max(i.upper for i in found[found.shuffled == s].exponent) for s in (False, True)}
+    return {
+        "decades": float(np.log10(edges.edges.max() / edges.edges.min())),
+        "edges_ordered": upper[False],
+        "edges_shuffled": upper[True],
+        "nodes": max(i.upper for i in over_nodes.exponent),
+    }
+
+
 def medians(timed: pd.DataFrame) -> pd.DataFrame:
     """The done scale trials with the median of their rounds, in milliseconds a step."""
     done = timed[timed.status == "done"]
