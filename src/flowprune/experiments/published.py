@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowprune.experiments import cost, scaling, subsets, table
+from flowprune.experiments import between, cost, scaling, subsets, table
 from flowprune.experiments.grids import LABELS, chosen, homophily, published, search, speed, syn_cora
 from flowprune.study.specs import Trial
 from flowprune.study.trials import collect
@@ -23,8 +23,9 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "nodes-chosen": lambda: [t for d in REAL for m in models for t in chosen(collect(search(d, m)))],
         "evolution-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
         "evolution-syn-cora": lambda: [t for cell in syn_cora(SYN_CORA).values() for t in cell],
+        "evolution-real": lambda: [t for cell in between.grid().values() for t in cell],
         "table-search": lambda: [t for part in table.searches().values() for t in part],
-        "table-finals": lambda: [t for part in _finals().values() for t in part],
+        "table-finals": _new_finals,
         "table-resplit": lambda: [t for part in table.resplit(_finals()).values() for t in part],
         "subsets": lambda: [t for part in subsets.grid().values() for t in part],
         "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
@@ -34,3 +35,16 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
 
 def _finals() -> dict[tuple[str, str], list[Trial]]:
     return table.finals(collect([t for part in table.searches().values() for t in part]))
+
+
+def _new_finals() -> list[Trial]:
+    """The table's runs without those that the file ``nodes-published`` holds."""
+    held = {t.key for d in REAL for m in LABELS for t in published(d, m)}
+    return [t for part in _finals().values() for t in part if t.key not in held]
+
+
+def _mixed() -> list[Trial]:
+    """Each once (a perceptron has no steps), without the constant W on real graphs, which ``nodes-published`` holds."""
+    asked = [mixed.grid(), *(mixed.real(d) for d in mixed.REAL)]
+    trials = {t.key: t for cells in asked for part in cells.values() for t in part}
+    return [t for t in trials.values() if t.dataset not in mixed.REAL or t.model == "graff-local"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from flowprune.experiments.grids import runs
-from flowprune.experiments.nodes import NodeTrial, published_settings
+from flowprune.experiments.nodes import NodeTrial, prepared, published_settings
 from flowprune.graphs import Graph
 from flowprune.study.specs import spec
+from flowprune.study.stats import paired
 from flowprune.training.fit import evaluated
 
 
@@ -73,21 +75,86 @@ def twinned(graph: Graph, split: int) -> np.ndarray:
 
 
 TWINS = ("chameleon", "squirrel", "chameleon-filtered", "squirrel-filtered")
+PIECES = ("cora", "citeseer")
 
 
-def grid(splits: int = 10, epochs: int = 200) -> dict[tuple[str, str], list[SubsetTrial]]:
-    """GRAFF (DD) and an MLP on the graphs with twins; GRAFF and an MLP on the whole of Cora and CiteSeer.
+def grid(
+    twins: Sequence[str] = TWINS,
+    pieces: Sequence[str] = PIECES,
+    *,
+    settings: str = "",
+    splits: int = 10,
+    epochs: int = 200,
+) -> dict[tuple[str, str], list[SubsetTrial]]:
+    """GRAFF and a perceptron on graphs with twins, and on the whole of graphs whose splits leave components out.
 
-    All with the settings published for GRAFF on the data set, the filtered versions with those of the originals.
+    All with the settings published for GRAFF on the data set (the filtered versions: on the original), or on
+    ``settings``.
     """
     cells = {}
-    for dataset in (*TWINS, "cora", "citeseer"):
-        twins = dataset in TWINS
-        fields = published_settings(dataset.removesuffix("-filtered"))
-        fields |= {"dataset": dataset, "component": "all", "epochs": epochs, "patience": 40}
-        fields |= {"subset": "twins" if twins else "elsewhere"}
-        plain = ("dataset", "component", "lr", "weight_decay", "dropout", "input_dropout", "epochs")
-        mlp = {name: fields[name] for name in (*plain, "patience", "subset")} | {"model": "mlp"}
+    for dataset in (*twins, *pieces):
+        fields = published_settings(settings or dataset.removesuffix("-filtered"))
+        fields |= {"dataset": dataset, "component": "all", "epochs": epochs, "patience": 50}
+        fields |= {"subset": "twins" if dataset in twins else "elsewhere"}
+        around = (
+            "dataset",
+            "component",
+            "lr",
+            "weight_decay",
+            "dropout",
+            "input_dropout",
+            "epochs",
+            "patience",
+        )
+        plain = {name: fields[name] for name in (*around, "subset")} | {"model": "mlp"}
         cells[dataset, "GRAFF"] = runs(fields, splits, 1, kind=SubsetTrial)
-        cells[dataset, "MLP"] = runs(mlp, splits, 1, kind=SubsetTrial)
+        cells[dataset, "MLP"] = runs(plain, splits, 1, kind=SubsetTrial)
     return cells
+
+
+def shares(datasets: Sequence[str], splits: int = 10) -> dict[str, float]:
+    """The share of test nodes with a twin in training, averaged over splits, by data set."""
+    found = {}
+    for name in datasets:
+        graph = prepared(name)
+        test = graph.test[:splits].numpy()
+        found[name] = float(np.mean([twinned(graph, s)[mask].mean() for s, mask in enumerate(test)]))
+    return found
+
+
+def covered(dataset: str) -> tuple[int, int, float]:
+    """How many of a data set's splits cover exactly the largest component, how many there are, and the share of nodes
+    in no part of any split.
+    """
+    graph = prepared(dataset)
+    inside = largest(graph)
+    parts = graph.train | graph.val | graph.test
+    exactly = int((parts == inside).all(1).sum()) if not inside.all() else 0
+    return exactly, graph.num_splits, 1 - parts.any(0).float().mean().item()
+
+
+def contrasts(cells: Mapping[tuple[str, str], Sequence[SubsetTrial]], table: pd.DataFrame) -> pd.DataFrame:
+    """One row a data set and model: accuracy (points) inside and outside the subset, and the difference by split.
+
+    Splits where one of the two sets is empty are left out.
+    """
+    rows = []
+    for (dataset, model), trials in cells.items():
+        part = table[table.key.isin([t.key for t in trials]) & (table.status == "done")]
+        part = part[(part.inside_nodes > 0) & (part.outside_nodes > 0)]
+        if len(part) < 2:
+            continue
+        difference = paired(100 * part.inside, 100 * part.outside)
+        rows.append(
+            {
+                "data set": dataset,
+                "model": model,
+                "inside": 100 * part.inside.mean(),
+                "outside": 100 * part.outside.mean(),
+                "difference": difference.mean,
+                "low": difference.lower,
+                "high": difference.upper,
+                "splits": len(part),
+            }
+        )
+    return pd.DataFrame(rows)

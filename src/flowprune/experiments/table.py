@@ -30,10 +30,8 @@ SETTINGS = {  # whose published GRAFF settings a data set uses
     "cora": "cora",
     "pubmed": "pubmed",
 }
-SEARCHED = (
-    "minesweeper",
-)  # without published settings GRAFF is searched too; read by the area under the ROC curve
-DATASETS = (*SETTINGS, *SEARCHED)
+AREA = ("minesweeper",)  # read by the area under the ROC curve, because one class is rare
+DATASETS = (*SETTINGS, *AREA)  # without published settings GRAFF is searched too
 
 GRAFFS: dict[str, dict[str, Any]] = {
     "GRAFF (D)": {"structure": "diag"},
@@ -72,14 +70,8 @@ def published(dataset: str, model: str, splits: int = 10) -> list[NodeTrial]:
     form = GRAFFS[model]
     fields = published_settings(SETTINGS[dataset], relu=form.get("relu", False))
     component = fields["component"] if SETTINGS[dataset] == dataset else "all"
-    effort = EFFORT[dataset]
-    return runs(
-        fields
-        | form
-        | {"dataset": dataset, "component": component, "epochs": 250, "patience": effort.patience},
-        splits,
-        1,
-    )
+    training = {"component": component, "epochs": 250, "patience": EFFORT[dataset].patience}
+    return runs(fields | form | training | {"dataset": dataset}, splits, 1)
 
 
 def search(dataset: str, model: str, effort: Effort | None = None) -> list[NodeTrial]:
@@ -88,14 +80,14 @@ def search(dataset: str, model: str, effort: Effort | None = None) -> list[NodeT
     Learning rate log-uniform in [10⁻³, 10⁻²], weight decay in [10⁻⁴, 10⁻¹·⁵], both dropouts uniform in [0.2, 0.6]; the
     flow's own settings from ``FLOWS``. Width 64.
     """
-    effort = effort or EFFORT[dataset]
+    effort = effort or EFFORT.get(dataset, MIDDLE)
     rng = np.random.default_rng(20106)
     base = {
         "dataset": dataset,
         "component": "largest" if dataset in ("cora", "citeseer") else "all",
         "epochs": effort.epochs,
         "patience": effort.patience,
-        "metric": "auc" if dataset in SEARCHED else "accuracy",
+        "metric": "auc" if dataset in AREA else "accuracy",
     }
     trials = []
     for i in range(effort.settings):
@@ -138,19 +130,24 @@ def _flow(model: str, time: float, step: float, depth: int, flag: bool) -> dict[
     return longer
 
 
-def searches(datasets: Sequence[str] = DATASETS) -> dict[tuple[str, str], list[NodeTrial]]:
+def searches(
+    datasets: Sequence[str] = DATASETS, effort: Effort | None = None
+) -> dict[tuple[str, str], list[NodeTrial]]:
     """The search of every model that is searched, by (data set, model)."""
-    return {(d, m): search(d, m) for d in datasets for m in (MODELS if d in SEARCHED else OTHERS)}
+    return {(d, m): search(d, m, effort) for d in datasets for m in (OTHERS if d in SETTINGS else MODELS)}
 
 
 def finals(
-    searched: pd.DataFrame, datasets: Sequence[str] = DATASETS, splits: int = 10
+    searched: pd.DataFrame,
+    datasets: Sequence[str] = DATASETS,
+    splits: int = 10,
+    effort: Effort | None = None,
 ) -> dict[tuple[str, str], list[NodeTrial]]:
     """The runs that the table is read from, by (data set, model); ``searched``: the rows of :func:`searches`."""
     cells = {(d, m): published(d, m, splits) for d in datasets if d in SETTINGS for m in GRAFFS}
-    for (d, m), trials in searches(datasets).items():
+    for cell, trials in searches(datasets, effort).items():
         rows = searched[searched.key.isin([t.key for t in trials])]
-        cells[d, m] = chosen(rows, splits=splits, seeds=1)
+        cells[cell] = chosen(rows, splits=splits, seeds=1)
     return {(d, m): cells[d, m] for d in datasets for m in MODELS}
 
 
@@ -164,11 +161,10 @@ WEBKB = ("texas", "wisconsin", "cornell-texas-features")
 def resplit(
     cells: dict[tuple[str, str], list[NodeTrial]], draws: Sequence[int] = (1, 2), splits: int = 10
 ) -> dict[tuple[str, str], list[NodeTrial]]:
-    """The final settings again on ten new random splits a draw of the graphs with few test nodes, one seed each."""
+    """The final settings again on new random splits, ten a draw, of the graphs with few test nodes; one seed each."""
     again = {}
     for (d, m), trials in cells.items():
         if d in WEBKB:
-            names = [f"{d}?resplit={draw}" for draw in draws]
-            parts = [runs(_settings(trials[0]) | {"dataset": name}, splits, 1) for name in names]
-            again[d, m] = [t for part in parts for t in part]
+            fields, names = _settings(trials[0]), [f"{d}?resplit={draw}" for draw in draws]
+            again[d, m] = [t for name in names for t in runs(fields | {"dataset": name}, splits, 1)]
     return again
