@@ -65,10 +65,10 @@ def growth(edges: pd.DataFrame, nodes: pd.DataFrame) -> Figure:
             )  # fmt: skip
         first = timed.sort_values(size).iloc[0]
         guide = np.array([timed[size].min(), timed[size].max()])
-        axis.plot(guide, 0.4 * first["median"] * guide / guide[0], ":", color=INK, lw=1)
+        axis.plot(guide, 0.2 * first["median"] * guide / guide[0], ":", color=INK, lw=1)
         axis.annotate(
             "slope 1",
-            (guide[1], 0.4 * first["median"] * guide[1] / guide[0]),
+            (guide[1], 0.2 * first["median"] * guide[1] / guide[0]),
             (-6, -14),
             textcoords="offset points",
             ha="right",
@@ -144,7 +144,7 @@ def ratio_maps(ratios: pd.DataFrame) -> Figure:
             edge = abs(np.log(mean.iloc[i, j])) > 0.55 * np.log(reach)
             axis.text(
                 j, i, f"{mean.iloc[i, j]:.2f}{' =' if undecided else ''}",
-                ha="center", va="center", color="#ffffff" if edge else "#1a1a1a", fontsize=9,
+                ha="center", va="center", color="#fafafa" if edge else "#1a1a1a", fontsize=9,
             )  # fmt: skip
         axis.set_xticks(range(mean.shape[1]), mean.columns)
         axis.set_yticks(range(mean.shape[0]), mean.index)
