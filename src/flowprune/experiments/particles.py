@@ -73,14 +73,19 @@ def followed(graph: Graph, W: Tensor, times: np.ndarray) -> tuple[list[np.ndarra
 
 
 def separation(homophily: float, graphs: int, n: int, time: float) -> pd.DataFrame:
-    """Accuracy (%) at the start and at the end under each W, one row a graph: seed, start, and the names of MIXINGS."""
+    """Accuracy (%) at the start and at the end under each W, one row a graph.
+
+    Columns: seed, the names of MIXINGS, start, and majority: that of always naming the larger class of the fitted half.
+    """
     rows = []
     for seed in range(graphs):
         graph = block_graph(n, homophily, seed)
         s, fitted = Spectrum.of(graph), halves(graph)
         ends = {name: linear_flow(s, W, graph.features, time)[0] for name, W in MIXINGS.items()}
-        states = {"start": graph.features, **ends}
-        rows.append({"seed": seed} | {name: decoded(graph, F, fitted) for name, F in states.items()})
+        states = {**ends, "start": graph.features}
+        larger = graph.labels[fitted].bincount().argmax()
+        blind = {"majority": 100 * (graph.labels[~fitted] == larger).double().mean().item()}
+        rows.append({"seed": seed} | {name: decoded(graph, F, fitted) for name, F in states.items()} | blind)
     return pd.DataFrame(rows)
 
 

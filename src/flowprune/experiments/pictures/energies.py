@@ -39,7 +39,7 @@ def turning(graph: Graph, b: float, time: float, seed: int) -> Figure:
         energies = [total_energy(graph, G, W, zero).item() for G in states]
         style = {"lw": 5, "alpha": 0.35} if W is still else {"ls": "--", "lw": 1.6}
         axes[2].plot(times, energies, color=INK, **style)
-        place = (0.35, 0.8) if W is still else (0.35, 0.68)
+        place = (0.25, 0.8) if W is still else (0.25, 0.68)
         axes[2].annotate(f"{'—' if W is still else '- -'} {title}", place, xycoords="axes fraction")
     axes[2].set(title="E_tot(F/‖F‖)", xlabel="time t")
     return fig

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
@@ -107,22 +106,15 @@ def edges_over_time(followed: Followed) -> Figure:
     return fig
 
 
-def pairs(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Accuracy of each graph at the start and at the end under each W, one panel for each kind of graph."""
+def pairs(tables: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> Figure:
+    """Accuracy of each graph in these three columns (with repulsion, start, without), a panel for each kind of graph."""
     fig, axes = plt.subplots(1, len(tables), figsize=(7, 3.4), sharey=True)
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
-        columns = [c for c in table.columns if c != "seed"]
-        values = table[[columns[1], "start", columns[2]] if columns[0] == "start" else columns]
-        axis.plot(range(3), values.T, color=INK, lw=0.5, alpha=0.25)
-        _means(axis, values)
-        axis.set(title=title, xticks=range(3), xticklabels=[c.replace(" and ", "\nand ") for c in values])
-        axis.set_xlim(-0.4, 2.4)
+        axis.plot(range(3), table[list(columns)].T, color=INK, lw=0.5, alpha=0.25)
+        for x, (column, colour) in enumerate(zip(columns, (LINES[0], INK, LINES[1]), strict=True)):
+            error = 1.96 * table[column].sem()
+            axis.errorbar(x, table[column].mean(), error, fmt="o", color=colour, ms=7, capsize=4, lw=2)
+        names = [column.replace(" and ", "\nand ") for column in columns]
+        axis.set(title=title, xticks=range(3), xticklabels=names, xlim=(-0.4, 2.4))
     axes[0].set_ylabel("accuracy on the other half (%)")
     return fig
-
-
-def _means(axis: Axes, values: pd.DataFrame) -> None:
-    colours = (LINES[0], INK, LINES[1])
-    for x, (column, colour) in enumerate(zip(values, colours, strict=True)):
-        error = 1.96 * values[column].sem()
-        axis.errorbar(x, values[column].mean(), error, fmt="o", color=colour, ms=7, capsize=4, lw=2)

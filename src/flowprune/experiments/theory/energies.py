@@ -224,7 +224,7 @@ def rises_without_symmetry(count: int, seed: int) -> tuple[int, int]:
 # ---- the smallest exception
 
 
-def smallest(check: Check, tries: int = 12) -> str:
+def smallest(check: Check, tries: int = 24) -> str:
     """The smallest graph, of all with up to five nodes, on which the statement fails for some random features.
 
     Raises LookupError when there is none.
