@@ -42,8 +42,8 @@ def states(graph: Graph, signals: Mapping[str, Tensor]) -> Figure:
     xy = np.array([place[i] for i in range(graph.n)])
     fig, axes = plt.subplots(1, len(signals), figsize=(7, 2.1))
     for axis, (name, signal) in zip(axes, signals.items(), strict=True):
-        x = signal.flatten() / signal.norm()
-        energy = (x @ (graph.laplacian @ x)).item() / graph.rho
+        x = signal.flatten() / signal.norm() * signal.sum().sign()
+        energy = abs((x @ (graph.laplacian @ x)).item()) / graph.rho
         for i, j in drawn.edges:
             axis.plot(*xy[[i, j]].T, color=INK, alpha=0.2, lw=0.5, zorder=1)
         bound = x.abs().max().item()
@@ -114,7 +114,7 @@ def constant_vectors(stars: Sequence[int], cores: Sequence[int]) -> Figure:
         axis.annotate(text, (axis.get_xlim()[0], level), (4, 3), textcoords="offset points")
     axis.set_ylim(0, 1.1)
     axis.set_xlabel("nodes n")
-    axis.set_ylabel("relative energy of the constant vector")
+    axis.set_ylabel("relative energy")
     return fig
 
 

@@ -191,10 +191,11 @@ def evidence(found: pd.DataFrame) -> dict[str, int | float | str]:
 
 
 def without_source(graphs: int, R: int = 24, seed: int = 0) -> dict[str, int | float]:
-    """CGNN without its source against two bounds on E_Dir(F/‖F‖): e^{−gap(Δ)t}, and the one with the constant it needs,
+    """Two bounds on E_Dir(F/‖F‖) for CGNN without its source, as printed and with the constant it needs.
 
-    (ρ_Δ/2) e^{−2 gap(Δ) t} (1 − σ)/σ, σ the smallest share of the kernel in a channel of F(0). Returns the number of
-    instances, of those that break the first at some time, and the largest excess over the second.
+    The first is e^{−gap(Δ)t}. The second is (ρ_Δ/2) e^{−2 gap(Δ)t} (1 − σ)/σ, σ the smallest share of the kernel in a
+    channel of F(0). Returns the number of instances, of those that break the first at some time, and the largest excess
+    over the second.
     """
     broken, excess = 0, 0.0
     for _, bare, rng in instances(graphs, seed):
