@@ -185,7 +185,8 @@ def test_wrong_evidence_is_named_and_not_stored(
 
 def test_an_unknown_chapter_is_named(home: Path) -> None:
     with pytest.raises(
-        ClaimError, match=r"no claim is decided in chapter 'smooth'; chapters .* real_graphs, .*sign, .*smoothness"
+        ClaimError,
+        match=r"no claim is decided in chapter 'smooth'; chapters .* real_graphs, .*sign, .*smoothness",
     ):
         Ledger.open("smooth")
 
