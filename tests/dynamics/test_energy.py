@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 from random_graphs import random_graph
 
 from flowprune.dynamics.energy import (
+    attraction_repulsion,
     dirichlet_energy,
     dirichlet_energy_by_edges,
     dirichlet_energy_by_frequency,
     edge_gradient,
+    edge_norms,
+    edge_signs,
+    energy_field,
+    field_jacobian,
+    harmonic_energy,
+    largest_step,
     normalised_energy,
     total_energy,
+    total_energy_by_edges,
 )
 from flowprune.graphs import Graph
 
@@ -140,3 +148,81 @@ def test_total_energy_of_identities_is_the_dirichlet_energy(n, seed):
     torch.testing.assert_close(
         total_energy(graph, F, identity, identity), dirichlet_energy(graph, F), **EXACT
     )
+
+
+# --- along edges, and the field ------------------------------------------------------------------
+
+
+@examples
+@given(n=sizes, seed=seeds, m=st.integers(1, 4))
+def test_edge_norms_are_written_as_the_definition_reads(n, seed, m):
+    graph, F, Θ = weighted_graph(n, seed), normal(seed, n, 3), normal(seed + 1, m, 3)
+    norms, (rows, cols) = edge_norms(graph, F, Θ), graph.edge_index
+    for e in range(len(norms)):
+        i, j = int(rows[e]), int(cols[e])
+        gradient = F[i] / graph.degree[i].sqrt() - F[j] / graph.degree[j].sqrt()
+        expected = graph.adjacency.values()[e] * (Θ @ gradient).square().sum()
+        torch.testing.assert_close(norms[e], expected, **EXACT)
+    torch.testing.assert_close(harmonic_energy(graph, F, Θ), dirichlet_energy(graph, F @ Θ.T), **EXACT)
+
+
+@examples
+@given(seed=seeds, d=st.integers(1, 5))
+def test_attraction_and_repulsion_give_w_back_and_do_not_meet(seed, d):
+    W = symmetric(seed, d)
+    Θp, Θm = attraction_repulsion(W)
+    torch.testing.assert_close(Θp.T @ Θp - Θm.T @ Θm, W, **EXACT)
+    torch.testing.assert_close(Θp.T @ Θp @ Θm.T @ Θm, torch.zeros_like(W), **EXACT)
+
+
+@examples
+@given(n=sizes, seed=seeds, isolated=st.integers(0, 2), d=st.integers(1, 4))
+def test_total_energy_by_edges_is_the_total_energy(n, seed, isolated, d):
+    graph, W, Ω = weighted_graph(n, seed, isolated), symmetric(seed + 1, d), symmetric(seed + 2, d)
+    F = normal(seed, graph.n, d)
+    torch.testing.assert_close(
+        total_energy_by_edges(graph, F, W, Ω), total_energy(graph, F, W, Ω), rtol=1e-10, atol=1e-10
+    )
+
+
+@examples
+@given(n=sizes, seed=seeds, d=st.integers(1, 4))
+def test_field_is_linear_with_its_jacobian_on_stacked_columns(n, seed, d):
+    graph, F, W, Ω = (
+        weighted_graph(n, seed),
+        normal(seed, n, d),
+        normal(seed + 1, d, d),
+        normal(seed + 2, d, d),
+    )
+    stacked = field_jacobian(graph, W, Ω) @ F.T.reshape(-1)
+    torch.testing.assert_close(stacked.view(d, n).T, energy_field(graph, F, W, Ω), **EXACT)
+
+
+@examples
+@given(n=sizes, seed=seeds)
+def test_largest_step_without_ω_has_a_closed_form(n, seed):
+    """2/max(|λ₋|, λ₊(ρ_Δ − 1)): Ā has the eigenvalues 1 and 1 − ρ_Δ at its ends."""
+    graph, W = weighted_graph(n, seed), symmetric(seed, 3)
+    w = torch.linalg.eigvalsh(W)
+    top = max(-w[0].item(), w[-1].item() * (graph.rho - 1))
+    expected = 2 / top if top > 0 else np.inf
+    assert largest_step(graph, W, torch.zeros_like(W)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_step_is_too_long_where_the_energy_is_nowhere_convex():
+    graph, identity = weighted_graph(5, 1), torch.eye(2, dtype=torch.float64)
+    assert largest_step(graph, 0.1 * identity, -identity) == np.inf
+
+
+@examples
+@given(n=sizes, seed=seeds)
+def test_edge_signs_are_those_of_finite_differences(n, seed):
+    graph, F, V, W = weighted_graph(n, seed), normal(seed, n, 3), normal(seed + 1, n, 3), symmetric(seed, 3)
+    joins = graph.edge_index[0] != graph.edge_index[1]
+    shares = edge_signs(graph, F, V, W)
+    for Θ, sign, share in zip(attraction_repulsion(W), (-1, 1), shares, strict=True):
+        change = (edge_norms(graph, F + 1e-6 * V, Θ) - edge_norms(graph, F - 1e-6 * V, Θ))[joins]
+        if Θ.any():
+            assert share == pytest.approx((sign * change >= 0).double().mean().item(), abs=1e-12)
+        else:
+            assert np.isnan(share)

@@ -107,8 +107,8 @@ def edges_over_time(followed: Followed) -> Figure:
 
 
 def pairs(tables: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> Figure:
-    """Accuracy of each graph in these three columns (with repulsion, start, without), a panel for each kind of graph."""
-    fig, axes = plt.subplots(1, len(tables), figsize=(7, 3.4), sharey=True)
+    """Accuracy of each graph in three columns (with repulsion, start, without), a panel for each kind of graph."""
+    fig, (axes,) = plt.subplots(1, len(tables), figsize=(7, 3.4), sharey=True, squeeze=False)
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
         axis.plot(range(3), table[list(columns)].T, color=INK, lw=0.5, alpha=0.25)
         for x, (column, colour) in enumerate(zip(columns, (LINES[0], INK, LINES[1]), strict=True)):
