@@ -96,3 +96,71 @@ def survival(pairs: pd.DataFrame, splits: int) -> dict[str, Any]:
         "reversed": int(reversed_),
         "share": float(survive / len(pairs)) if len(pairs) else 0.0,
     }
+
+
+NO_PAIRS = pd.DataFrame({"verdict": []})
+
+
+def by_gap(pairs: pd.DataFrame) -> pd.DataFrame:
+    """How many published orders survive, stay open or are reversed, by the size of the published difference."""
+    edges = [0, 2, 5, 10, 20, 100]
+    names = ["below 2", "2 to 5", "5 to 10", "10 to 20", "above 20"]
+    gap = pd.cut(pairs.published, edges, labels=names, right=False)
+    counts = pd.crosstab(gap, pairs.verdict).reindex(names, fill_value=0)
+    counts = counts.reindex(columns=["survives", "open", "reversed"], fill_value=0)
+    return (
+        counts.assign(pairs=counts.sum(axis=1))
+        .reset_index(names="published difference")
+        .astype({"published difference": str})
+    )
+
+
+def in_words(summary: pd.DataFrame) -> str:
+    """The best and the worst model of every graph, for a figure's alternative text."""
+    lines = []
+    for name, part in summary.groupby("dataset", sort=False):
+        best, worst = part.loc[part["mean"].idxmax()], part.loc[part["mean"].idxmin()]
+        lines.append(f"{name}: best {best.model} {best['mean']:.1f}, worst {worst.model} {worst['mean']:.1f}")
+    return f"Scores by graph. {'; '.join(lines)}."
+
+
+def versions(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
+    """Every model's mean accuracy on graphs and their filtered versions, one row a model.
+
+    ``falls``: whether it is lower on the filtered version of all of them.
+    """
+    originals = [
+        d for d in dict.fromkeys(d for d, _ in cells) if (f"{d}-filtered", next(iter(cells))[1]) in cells
+    ]
+    if not originals:
+        return pd.DataFrame({"model": [], "falls": []})
+    mean = scores(cells, table).pivot(index="model", columns="dataset", values="mean")
+    falls = pd.concat([mean[f"{d}-filtered"] < mean[d] for d in originals], axis=1).all(axis=1)
+    columns = [name for d in originals for name in (d, f"{d}-filtered")]
+    return mean[columns].assign(falls=falls).rename_axis(columns=None).reset_index()
+
+
+TOLD = ("data set", "measured", "better form", "reported", "better, as reported", "difference", "answer")
+NOTHING_TOLD = pd.DataFrame(columns=TOLD)
+
+
+def against_paper(summary: pd.DataFrame) -> pd.DataFrame:
+    """The better of GRAFF (D) and GRAFF (DD) by :func:`scores` beside the better one that the paper reports.
+
+    "reached": the reported mean lies in our 95 % interval, or below it. "close": short of it by no more than one
+    reported standard deviation. "short": by more. Data sets without a report are left out.
+    """
+    rows = []
+    for dataset, part in summary[summary.model.isin(("GRAFF (D)", "GRAFF (DD)"))].groupby(
+        "dataset", sort=False
+    ):
+        told = {m: reported(m, dataset) for m in part.model if has_report(m, dataset)}
+        if not told:
+            continue
+        ours, best = part.loc[part["mean"].idxmax()], max(told, key=told.__getitem__)
+        mean, std = told[best]
+        short = mean - ours["mean"]
+        answer = "reached" if mean <= ours.high else "close" if short <= std else "short"
+        measured, printed = f"{ours['mean']:.2f} ± {ours['std']:.2f}", f"{mean:.2f} ± {std:.2f}"
+        rows.append((dataset, measured, ours.model, printed, best, -short, answer))
+    return pd.DataFrame(rows, columns=TOLD)

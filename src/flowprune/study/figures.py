@@ -35,10 +35,20 @@ _DARK = {INK: "#e4e4e4", FAINT: "#4a4f57", PAPER: "#121212", "#000000": "#e4e4e4
 _SPARE = ("#247884", "#8a6d00", "#846060", "#5478d8", "#b4546c", "#6f7f2a")
 
 
+_STRUCTURE = {  # the names of the paper's table: the structure of W decides the colour
+    "GRAFF (D)": "GRAFF diag",
+    "GRAFF (D, ReLU)": "GRAFF diag",
+    "GRAFF (DD)": "GRAFF DD",
+    "GRAFF (DD, ReLU)": "GRAFF DD",
+}
+
+
 class _Colours(dict[str, str]):
     """Colours by model name; a model without one gets a spare colour that depends on its name alone."""
 
     def __missing__(self, model: str) -> str:
+        if model in _STRUCTURE:
+            return self[_STRUCTURE[model]]
         return _SPARE[hashlib.sha256(model.encode()).digest()[0] % len(_SPARE)]
 
 
@@ -54,6 +64,9 @@ COLOUR: dict[str, str] = _Colours(
         "GRAFF neg-prod": "#7830fc",
         "GRAFF diag": "#e46c9c",
         "GRAFF DD": "#9c3ca8",
+        "CGNN": "#0c7800",
+        "GRAND": "#a884cc",
+        "GraphCON": "#d854fc",
     }
 )
 """One colour per model for the whole book.
