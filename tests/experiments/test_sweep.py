@@ -43,14 +43,16 @@ def noisy() -> pd.DataFrame:
 
 
 def test_tidy_has_one_row_a_trial_and_reads_the_ends_of_the_evolution():
-    rows = sweep.tidy(CELLS, collected(lambda v, *_: {"attraction": 1.0, "repulsion": 3.0}))
+    spectrum = {"attraction": 1.0, "repulsion": 3.0, "step_low": 2.0, "step_high": 1.5}
+    rows = sweep.tidy(CELLS, collected(lambda v, *_: spectrum if v == "prod" else {}))
     assert len(rows) == 6 * 3 * 8
     first = rows.iloc[0]
     assert (first.variant, first.level, first.graph, first.split) == ("prod", 0.0, 0, 0)
     assert (first.test, first.train) == (50.0, 100.0)
     assert (first.before, first.after, first.true) == (0.5, 0.3, 0.3)
     assert (first.start, first.end, first.labels) == (0.2, 0.6, 0.5)
-    assert first.tilt == 0.5
+    assert (first.tilt, first.smooth) == (0.5, 1)
+    assert rows[rows.variant != "prod"][["tilt", "smooth"]].isna().all(axis=None)
     assert sorted(rows.graph.unique()) == [0, 1]
 
 

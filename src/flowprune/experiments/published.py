@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowprune.experiments import between, cost, scaling, subsets, table
+from flowprune.experiments import between, cost, mixed, scaling, subsets, table
 from flowprune.experiments.grids import LABELS, chosen, homophily, published, search, speed, syn_cora
 from flowprune.study.specs import Trial
 from flowprune.study.trials import collect
@@ -27,6 +27,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "table-search": lambda: [t for part in table.searches().values() for t in part],
         "table-finals": _new_finals,
         "table-resplit": lambda: [t for part in table.resplit(_finals()).values() for t in part],
+        "nodes-mixed": _mixed,
         "subsets": lambda: [t for part in subsets.grid().values() for t in part],
         "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
         "cost": lambda: [*cost.grid("cora"), *scaling.by_edges(), *scaling.by_nodes()],

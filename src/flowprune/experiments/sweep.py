@@ -26,8 +26,8 @@ def tidy(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
     Accuracies ``test``, ``train`` are in points. ``before``, ``after`` and ``true`` are edge homophilies of the labels
     decoded from F(0), of those from F(T), and of the true ones. ``start``, ``end`` and ``labels`` are normalised
     energies of F(0), of F(T) and of the one-hot labels, each in [0, 1] of its range. ``tilt`` in [−1, 1] says to which
-    side the spectrum of W leans, (|λ₋|(ρ_Δ − 1) − λ₊)/(|λ₋|(ρ_Δ − 1) + λ₊): above 0 to repulsion; missing where there
-    is no W.
+    side the spectrum of W leans, (|λ₋|(ρ_Δ − 1) − λ₊)/(|λ₋|(ρ_Δ − 1) + λ₊): above 0 to repulsion; ``smooth`` is 1
+    where one Euler step multiplies the lowest frequency more than the highest, else 0; both are missing without W.
 
     Raises ValueError, with the first trial's own error, when all trials of a cell failed.
     """
@@ -49,6 +49,7 @@ def tidy(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
 
 def _read(row: pd.Series) -> dict[str, float]:
     pull, push = row.get("attraction", np.nan), row.get("repulsion", np.nan)
+    steps = row.get("step_low", np.nan), row.get("step_high", np.nan)
     return {
         "test": 100 * row.test_accuracy,
         "train": 100 * row.train_accuracy,
@@ -59,6 +60,7 @@ def _read(row: pd.Series) -> dict[str, float]:
         "end": row.energy_by_step[-1],
         "labels": row.energy_of_labels,
         "tilt": (push - pull) / (push + pull),
+        "smooth": np.nan if np.isnan(steps[0]) else float(steps[0] > steps[1]),
     }
 
 
