@@ -71,8 +71,8 @@ def exact(flow: GRAFF, F0: Tensor, adjacency: Tensor, time: float) -> Tensor:
     μ, φ = torch.linalg.eigh(adjacency.to_dense())
     M = μ.view(-1, 1, 1, 1) * flow.W[0].matrix() - torch.diag_embed(flow.ω.detach())
     m, U = torch.linalg.eigh(M)  # [n, R, d], [n, R, d, d]
-    c = torch.einsum("il,ird,lrde->lre", φ, F0, U)
+    c = torch.einsum("lrd,lrde->lre", torch.einsum("il,ird->lrd", φ, F0), U)
     x = time * m
     ϕ1 = torch.where(x.abs() < 1e-12, torch.ones_like(x), x.expm1() / x)
     c = c * (x.exp() + flow.β.detach() * time * ϕ1)
-    return torch.einsum("il,lre,lrde->ird", φ, c, U)
+    return torch.einsum("il,lrd->ird", φ, torch.einsum("lre,lrde->lrd", c, U))
