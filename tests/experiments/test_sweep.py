@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from flowprune.experiments import grids, sweep
+from flowprune.graphs import load
 
 LEVELS = [0.0, 0.5, 1.0]
 CELLS = grids.homophily(LEVELS, n=60, graphs=2, splits=4, epochs=1)
@@ -132,6 +133,30 @@ def test_crossings_have_an_interval_that_holds_the_truth():
     assert share == 1.0
     assert sweep.crossing(table, "neg-prod", "prod", rising=False)[0].mean == found.mean
     assert sweep.crossing(accuracies(lambda v, *_: GAIN[v]), "prod", "neg-prod") == (None, 0.0)
+
+
+def test_crossings_are_told_or_their_absence():
+    table = accuracies(lambda v, level, *_: (level - 0.6) * (v == "prod"))
+    names = {"prod": "P", "neg-prod": "N", "sum": "S"}
+    told = sweep.crossings(table, [("prod", "neg-prod", True), ("prod", "sum", False)], names)
+    assert told.iloc[0].tolist() == ["P overtakes N", "0.60", "0.60 to 0.60", "100%"]
+    assert told.iloc[1].tolist() == ["P falls behind S", "none", "–", "0%"]
+
+
+def test_the_cautious_test_knows_that_splits_overlap(noisy):
+    spread = noisy.assign(test=noisy.test + noisy.split * (noisy.variant == "sum"))
+    plain, cautious = (sweep.versus(spread, "sum", "gcn", test=t) for t in (sweep.paired, sweep.cautious))
+    assert cautious.mean == pytest.approx(plain.mean)
+    assert cautious.lower < plain.lower < plain.upper < cautious.upper
+    assert "resampled" in sweep.signs(spread, sweep.cautious)[0]["sum − GCN over homophily"].test
+
+
+def test_likeness_is_that_of_the_graph():
+    graph = load("csbm?n=40&homophily=0.9&seed=2")
+    told = sweep.likeness(graph)
+    assert (told["nodes"], told["edges"]) == (40, graph.num_edges)
+    assert told["largest degree"] == max(graph.edge_index[0].bincount().tolist())
+    assert told["homophily"] == graph.homophily()
 
 
 PARTS = {  # before, after at a true homophily of 0.3
