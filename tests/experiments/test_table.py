@@ -134,7 +134,8 @@ def test_twins_are_found_as_by_brute_force():
     assert 0 < sum(expected) < graph.n
 
 
-def test_subsets_are_read_from_the_trained_model():
+def test_subsets_are_read_from_the_trained_model(monkeypatch):
+    monkeypatch.setenv("FLOWPRUNE_RECOMPUTE", "1")
     cells = subsets.grid(
         ["syn-cora?n=120&m=1&homophily=0.8"], ["csbm?n=90&degree=2"], settings="cora", splits=2, epochs=5
     )
@@ -147,9 +148,18 @@ def test_subsets_are_read_from_the_trained_model():
     apart = table_[table_.subset == "elsewhere"]
     np.testing.assert_allclose(apart.outside, apart.test_accuracy, atol=1e-6)
     assert set(subsets.contrasts(cells, table_)["data set"]) == {d for d, _ in cells}
+    covered = subsets.coverage(table_).set_index("graph").loc["csbm?n=90&degree=2"]
+    assert (covered["of the component"], covered["left out (%)"]) == (0, 0.0)  # random splits use all nodes
+    share = twins.inside_nodes / (twins.inside_nodes + twins.outside_nodes)
+    assert subsets.shares(table_)["syn-cora?n=120&m=1&homophily=0.8"] == pytest.approx(share.mean())
 
 
-def test_splits_that_cover_only_the_largest_component_are_counted():
-    assert subsets.covered("karate")[0] == 0  # connected: there is nothing to leave out
-    exactly, splits, left_out = subsets.covered("csbm?n=90&degree=2")
-    assert (exactly, left_out) == (0, 0.0) and splits == 10
+def test_a_split_of_the_component_alone_is_seen(tmp_path, monkeypatch):
+    graph = load("csbm?n=90&degree=2&features=5")
+    inside = subsets.largest(graph)
+    cut = graph.with_splits(*(masks & inside for masks in (graph.train, graph.val, graph.test)))
+    monkeypatch.setattr("flowprune.experiments.nodes.prepared", lambda *_: cut)
+    trial = subsets.grid([], ["csbm?n=90&degree=2&features=5"], settings="cora", splits=1, epochs=2)
+    ((_, row),) = subsets.SubsetTrial.run(next(iter(trial.values())))
+    assert row["covers"] and row["left_out"] == pytest.approx(1 - inside.float().mean().item())
+    assert row["inside_nodes"] == int((~inside).sum())

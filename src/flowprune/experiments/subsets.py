@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flowprune.experiments.grids import runs
-from flowprune.experiments.nodes import NodeTrial, prepared, published_settings
+from flowprune.experiments.nodes import NodeTrial, published_settings
 from flowprune.graphs import Graph
 from flowprune.study.specs import spec
 from flowprune.study.stats import paired
@@ -22,8 +22,10 @@ from flowprune.training.fit import evaluated
 class SubsetTrial(NodeTrial):
     """A node trial that also reads the accuracy on two sets of nodes, ``inside`` and ``outside`` a subset.
 
-    ``twins``: test nodes with a twin in training, against the other test nodes. ``elsewhere``: labelled nodes off the
-    largest component, against the test nodes. An empty set has accuracy 0 and a count of 0.
+    ``twins``: test nodes with a twin in training, against the other test nodes. ``elsewhere``: nodes off the largest
+    component, against the test nodes. An empty set has accuracy 0 and a count of 0. Each row also says whether the
+    split covers exactly the largest component of a graph with several (``covers``), and what share of the nodes it
+    leaves out.
     """
 
     experiment: ClassVar[str] = "subsets"
@@ -42,7 +44,9 @@ class SubsetTrial(NodeTrial):
             for name, nodes in (("inside", inside), ("outside", outside)):
                 share = correct[nodes].float().mean().item() if nodes.any() else 0.0
                 told |= {name: share, f"{name}_nodes": int(nodes.sum())}
-            yield trial, row | told
+            part = (graph.train | graph.val | graph.test)[trial.split].cpu()
+            apart = bool((part == largest(graph)).all() and not part.all())
+            yield trial, row | told | {"covers": apart, "left_out": 1 - part.float().mean().item()}
 
 
 def members(graph: Graph, trial: SubsetTrial) -> tuple[Tensor, Tensor]:
@@ -112,25 +116,23 @@ def grid(
     return cells
 
 
-def shares(datasets: Sequence[str], splits: int = 10) -> dict[str, float]:
+def shares(table: pd.DataFrame) -> dict[str, float]:
     """The share of test nodes with a twin in training, averaged over splits, by data set."""
-    found = {}
-    for name in datasets:
-        graph = prepared(name)
-        test = graph.test[:splits].numpy()
-        found[name] = float(np.mean([twinned(graph, s)[mask].mean() for s, mask in enumerate(test)]))
-    return found
+    rows = table[(table.subset == "twins") & (table.status == "done")].drop_duplicates(["dataset", "split"])
+    share = rows.inside_nodes / (rows.inside_nodes + rows.outside_nodes)
+    return share.groupby(rows.dataset, sort=False).mean().to_dict()
 
 
-def covered(dataset: str) -> tuple[int, int, float]:
-    """How many of a data set's splits cover exactly the largest component, how many there are, and the share of nodes
-    in no part of any split.
-    """
-    graph = prepared(dataset)
-    inside = largest(graph)
-    parts = graph.train | graph.val | graph.test
-    exactly = int((parts == inside).all(1).sum()) if not inside.all() else 0
-    return exactly, graph.num_splits, 1 - parts.any(0).float().mean().item()
+def coverage(table: pd.DataFrame) -> pd.DataFrame:
+    """By data set: the splits that cover exactly the largest component, all splits, the nodes left out (per cent)."""
+    rows = table[(table.subset == "elsewhere") & (table.status == "done")].drop_duplicates(
+        ["dataset", "split"]
+    )
+    by = rows.groupby("dataset", sort=False)
+    found = pd.DataFrame(
+        {"of the component": by.covers.sum(), "splits": by.size(), "left out (%)": 100 * by.left_out.mean()}
+    )
+    return found.rename_axis("graph").reset_index()
 
 
 def contrasts(cells: Mapping[tuple[str, str], Sequence[SubsetTrial]], table: pd.DataFrame) -> pd.DataFrame:
@@ -167,12 +169,6 @@ def share_table(found: Mapping[str, float]) -> pd.DataFrame:
     )
 
 
-def coverage_table(found: Mapping[str, tuple[int, int, float]]) -> pd.DataFrame:
-    """:func:`covered` by data set, for reading."""
-    rows = [(name, exactly, splits, 100 * out) for name, (exactly, splits, out) in found.items()]
-    return pd.DataFrame(rows, columns=["graph", "splits of the component", "splits", "nodes in no split (%)"])
-
-
 def in_words(rows: pd.DataFrame, inside: str, outside: str) -> str:
     """The contrasts as a sentence, for a figure's alternative text."""
     told = (
@@ -194,17 +190,16 @@ def twin_evidence(found: Mapping[str, float], contrast: pd.DataFrame) -> dict[st
     }
 
 
-def piece_evidence(
-    coverage: Mapping[str, tuple[int, int, float]], contrast: pd.DataFrame, table: pd.DataFrame
-) -> dict[str, Any]:
+def piece_evidence(contrast: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     """The evidence of claim B4; graphs that were not asked for count as 0."""
-    none = (0, 0, 0.0)
+    found = coverage(table).set_index("graph")
     cora = contrast[(contrast["data set"] == "cora") & (contrast.model == "GRAFF")]
     low, high = (float(cora[end].iloc[0]) if len(cora) else 0.0 for end in ("low", "high"))
+    counts = {name: int(found["of the component"].get(name, 0)) for name in PIECES}
     return {
-        "cora_splits": coverage.get("cora", none)[0],
-        "citeseer_splits": coverage.get("citeseer", none)[0],
-        "left_out": coverage.get("cora", none)[2],
+        "cora_splits": counts["cora"],
+        "citeseer_splits": counts["citeseer"],
+        "left_out": float(found["left out (%)"].get("cora", 0.0)) / 100,
         "difference_lower": low,
         "difference_upper": high,
         "citeseer_difference": _component_splits(table),
@@ -216,8 +211,5 @@ def _component_splits(table: pd.DataFrame) -> float:
     rows = table[(table.dataset == "citeseer") & (table.model == "graff") & (table.status == "done")]
     if rows.empty:
         return 0.0
-    graph = prepared("citeseer")
-    inside = largest(graph)
-    part = {s: bool((graph.test[s] <= inside).all()) for s in rows.split.unique()}
-    alone = rows.split.map(part)
+    alone = rows.covers.astype(bool)
     return float(100 * (rows[alone].test_accuracy.mean() - rows[~alone].test_accuracy.mean()))
