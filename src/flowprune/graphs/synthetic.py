@@ -154,13 +154,13 @@ def csbm(
 
 def mixed(
     n: int = 800,
-    classes: int = 4,
+    classes: int = 3,
     degree: float = 8.0,
     homophily_high: float = 0.9,
     homophily_low: float = 0.1,
     across: float = 0.05,
     features: int = 16,
-    signal: float = 1.5,
+    signal: float = 1.3,
     hint: float = 0.0,
     seed: int = 0,
 ) -> Graph:

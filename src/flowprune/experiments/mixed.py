@@ -1,0 +1,285 @@
+"""Does a W that depends on features help where homophily varies over the graph (G27)? Grid, tests, mechanism, cost.
+
+Two neighbours can attract in one region and repel in the other only if something tells the regions apart. The designs
+vary what could: features that hint at the region, and a second step, before which a node has seen its neighbours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from flowprune.experiments.grids import published
+from flowprune.experiments.nodes import NodeTrial, build, prepared, published_settings
+from flowprune.flows.local import GATES, LocalGRAFF
+from flowprune.graphs import Graph
+from flowprune.study.stats import Comparison, holm, paired
+from flowprune.training.fit import fit
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "mlp": {"model": "mlp"},
+    "gcn": {"model": "gcn", "residual": True},
+    "gat": {"model": "gat", "residual": True},
+    "diag": {"model": "graff", "structure": "diag"},
+    "dd": {"model": "graff", "structure": "dd"},
+    "sum": {"model": "graff", "structure": "sum"},
+    "in time": {"model": "graff", "structure": "dd", "time_dependent": True},
+    "fixed": {"model": "graff-local", "gate": "fixed"},
+    "recomputed": {"model": "graff-local", "gate": "recomputed"},
+    "energy": {"model": "graff-local", "gate": "energy"},
+    "dd recomputed": {"model": "graff-local", "gate": "recomputed", "structure": "dd"},
+}
+NAMES = {
+    "mlp": "MLP",
+    "gcn": "residual GCN",
+    "gat": "GAT",
+    "diag": "GRAFF diag",
+    "dd": "GRAFF DD",
+    "sum": "GRAFF sum",
+    "in time": "GRAFF DD in time",
+    "fixed": "local, fixed gate",
+    "recomputed": "local, recomputed gate",
+    "energy": "local, energy gate",
+    "dd recomputed": "local DD, recomputed gate",
+}
+CONSTANT = ("diag", "dd", "sum")
+LOCAL = ("fixed", "recomputed", "energy", "dd recomputed")
+
+DESIGNS: dict[str, tuple[str, int]] = {  # parameters of the graph, steps of the flow
+    "mixed, region hidden, 1 step": ("hint=0", 1),
+    "mixed, region hinted, 1 step": ("hint=2", 1),
+    "mixed, region hidden, 2 steps": ("hint=0", 2),
+    "mixed, region hinted, 2 steps": ("hint=2", 2),
+    "homophilic, 2 steps": ("homophily_low=0.9", 2),
+    "heterophilic, 2 steps": ("homophily_high=0.1", 2),
+}
+MIXED = tuple(name for name in DESIGNS if name.startswith("mixed"))
+REAL = ("texas", "wisconsin")
+
+Cells = Mapping[tuple[str, str], Sequence[NodeTrial]]
+
+
+def grid(
+    *, n: int = 800, graphs: int = 8, splits: int = 3, epochs: int = 100
+) -> dict[tuple[str, str], list[NodeTrial]]:
+    """Trials by (variant, design) on generated graphs, graph g and split s the same for all variants of a design.
+
+    All train alike, with 32 channels, at settings under which every flow fits its training nodes on graphs of other
+    seeds. With one step no gate is recomputed and W has one time, so the variants that say nothing new are left out.
+    """
+    training = {"lr": 0.01, "weight_decay": 0.0005, "dropout": 0.3, "input_dropout": 0.3, "hidden": 32}
+    cells = {}
+    for design, (parameters, steps) in DESIGNS.items():
+        names = [f"mixed?n={n}&{parameters}&seed={g}" for g in range(graphs)]
+        for variant, flow in VARIANTS.items():
+            if steps == 1 and variant in ("in time", "recomputed"):
+                continue
+            depth = {"depth": steps} if flow["model"] in ("gcn", "gat") else {"time": float(steps)}
+            fields = flow | training | (depth if flow["model"] != "mlp" else {}) | {"epochs": epochs}
+            cells[variant, design] = [
+                NodeTrial(dataset=name, split=s, seed=0, **fields) for name in names for s in range(splits)
+            ]
+    return cells
+
+
+def real(dataset: str, *, splits: int = 10, epochs: int = 250) -> dict[tuple[str, str], list[NodeTrial]]:
+    """A look at a real graph with the published GRAFF settings: the constant W as published, and the three gates."""
+    constant = published(dataset, "graff", splits=splits, seeds=1, epochs=epochs)
+    fields = published_settings(dataset) | {"model": "graff-local", "structure": "diag", "epochs": epochs}
+    local = {
+        (gate, dataset): [NodeTrial(**fields, gate=gate, split=s, seed=0) for s in range(splits)]
+        for gate in GATES
+    }
+    return {(constant[0].structure, dataset): constant} | local
+
+
+# --- tests --------------------------------------------------------------------------------------------------
+
+
+def by_graph(trials: Sequence[NodeTrial], table: pd.DataFrame, of: str = "test_accuracy") -> pd.Series:
+    """Accuracy in points by graph, averaged over its splits: graphs are what is drawn independently."""
+    rows = table[table.key.isin([t.key for t in trials]) & (table.status == "done")]
+    return 100 * rows.drop_duplicates("key").groupby("dataset")[of].mean()
+
+
+def best(cells: Cells, table: pd.DataFrame, design: str, among: Sequence[str]) -> str:
+    """The variant of the highest mean validation accuracy in a design."""
+    reached = {
+        v: by_graph(cells[v, design], table, "val_accuracy").mean() for v in among if (v, design) in cells
+    }
+    return max(reached, key=lambda v: reached[v])
+
+
+def versus(cells: Cells, table: pd.DataFrame, design: str, a: str, b: str) -> Comparison:
+    """Test accuracy of variant a minus b in points, paired by graph."""
+    pairs = pd.concat([by_graph(cells[v, design], table) for v in (a, b)], axis=1, join="inner")
+    return paired(pairs.iloc[:, 0], pairs.iloc[:, 1])
+
+
+def best_against_best(cells: Cells, table: pd.DataFrame) -> dict[str, tuple[str, str, Comparison]]:
+    """By design: the best local W, the best constant W (both chosen on validation nodes), and their comparison."""
+    found = {}
+    for design in dict.fromkeys(design for _, design in cells):
+        local, constant = (best(cells, table, design, among) for among in (LOCAL, CONSTANT))
+        found[design] = local, constant, versus(cells, table, design, local, constant)
+    return found
+
+
+def gates_alone(cells: Cells, table: pd.DataFrame) -> dict[str, Comparison]:
+    """What a gate adds to the same W, on the mixed designs: local minus constant of one structure."""
+    pairs = [(gate, "diag") for gate in GATES] + [("dd recomputed", "dd")]
+    return {
+        f"{NAMES[a]}: {design.removeprefix('mixed, ')}": versus(cells, table, design, a, b)
+        for design in MIXED
+        for a, b in pairs
+        if (a, design) in cells
+    }
+
+
+def wins(comparisons: Sequence[Comparison]) -> tuple[int, int]:
+    """How many differences are positive, and how many negative, at a Holm-adjusted p below 0.05."""
+    significant = holm([c.p for c in comparisons]) < 0.05
+    return tuple(
+        sum(s and sign * c.mean > 0 for s, c in zip(significant, comparisons, strict=True))
+        for sign in (1, -1)
+    )
+
+
+def evidence(cells: Cells, table: pd.DataFrame) -> dict[str, Any]:
+    """What the trials say about claim G27. The tests of the mixed designs are corrected together (Holm)."""
+    compared = best_against_best(cells, table)
+    deciding = [compared[design][2] for design in MIXED]
+    alone = list(gates_alone(cells, table).values())
+    won, lost = wins(deciding)
+    controls = {design.split(",")[0]: c.mean for design, (_, _, c) in compared.items() if design not in MIXED}
+    return {
+        "graphs": min(c.n for c in deciding),
+        "wins": won,
+        "losses": lost,
+        "smallest_gain": min(c.mean for c in deciding),
+        "largest_gain": max(c.mean for c in deciding),
+        "largest_upper": max(c.upper for c in deciding),
+        "gates": len(alone),
+        "gates_help": wins(alone)[0],
+        "gates_harm": wins(alone)[1],
+        "gain_homophilic": controls["homophilic"],
+        "gain_heterophilic": controls["heterophilic"],
+    }
+
+
+# --- mechanism ----------------------------------------------------------------------------------------------
+
+
+def region(graph: Graph) -> Tensor:
+    """Which nodes of a ``mixed`` graph lie in its homophilic region: the first half ``[n]``."""
+    return torch.arange(graph.n) < graph.n // 2
+
+
+def gates_of(trials: Sequence[NodeTrial]) -> tuple[Graph, Tensor]:
+    """Train these local trials and read the gates of their last step: the graph and S ``[E, R]`` on its CSR entries."""
+    graph, model, _ = NodeTrial.fitted(trials)
+    model.eval()
+    with torch.no_grad():
+        F0 = model.encoder()
+        flow, F = model.flow, F0
+        S = flow.gates(F0, model.operator)
+        for τ in flow.steps[:-1]:
+            F = F + τ * flow.velocity(F, F0, model.operator, S)
+            S = S if flow.gate == "fixed" else flow.gates(F, model.operator)
+    return graph, S
+
+
+def kinds(graph: Graph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every stored entry of Ā: does it join equal labels, does it lie within a region, and in the homophilic one."""
+    A, first = graph.norm_adjacency, region(graph)
+    row = torch.repeat_interleave(torch.arange(graph.n), A.crow_indices().diff())
+    column = A.col_indices().long()
+    masks = graph.labels[row] == graph.labels[column], first[row] == first[column], first[row]
+    return tuple(mask.numpy() for mask in masks)
+
+
+def separation(graph: Graph, S: Tensor) -> dict[str, list[float]]:
+    """How well each replica's gate tells edges apart: area under the ROC curve, ½ for a gate that knows nothing.
+
+    ``label``: equal from different labels. ``region``: homophilic from heterophilic region. (W₁ and S may change sign
+    together, so an area below ½ is mirrored.)
+    """
+    same, within, high = kinds(graph)
+
+    def areas(truth: np.ndarray, among: np.ndarray) -> list[float]:
+        found = [roc_auc_score(truth[among], s[among]) for s in S.T.numpy()]
+        return [max(area, 1 - area) for area in found]
+
+    return {"label": areas(same, np.ones_like(same)), "region": areas(high, within)}
+
+
+def told(trials: Sequence[NodeTrial]) -> list[float]:
+    """Test accuracies when nothing about the gate is learned: +1 inside the homophilic region, −1 elsewhere.
+
+    What a local W could gain on a ``mixed`` graph if it knew the place. The trials are of one group, with the gate
+    ``energy``, which has no parameters of its own that would stay unused.
+    """
+    graph, model = prepared(trials[0].dataset), build(prepared(trials[0].dataset), trials)
+    _, within, high = kinds(graph)
+    S = torch.from_numpy(np.where(within & high, 1.0, -1.0)).float().unsqueeze(1).repeat(1, len(trials))
+    model.flow.gates = lambda F, adjacency: S
+    masks = (mask[[t.split for t in trials]] for mask in (graph.train, graph.val, graph.test))
+    rates = {name: [t.fields[name] for t in trials] for name in ("lr", "weight_decay")}
+    return [f.test_accuracy for f in fit(model, graph.labels, *masks, **rates, epochs=trials[0].epochs)]
+
+
+# --- energy and cost ----------------------------------------------------------------------------------------
+
+
+def asymmetry(flow: LocalGRAFF, F: Tensor, adjacency: Tensor) -> float:
+    """‖J − Jᵀ‖/‖J‖ of the velocity's Jacobian in F, gates moving along; zero exactly for a gradient flow.
+
+    For ``fixed`` gates those of F are held. One replica: F ``[n, 1, d]``.
+    """
+    S = flow.gates(F, adjacency)
+
+    def velocity(flat: Tensor) -> Tensor:
+        G = flat.view_as(F)
+        return flow.velocity(
+            G, F, adjacency, S if flow.gate == "fixed" else flow.gates(G, adjacency)
+        ).flatten()
+
+    J = torch.autograd.functional.jacobian(velocity, F.flatten())
+    return ((J - J.T).norm() / J.norm()).item()
+
+
+def costs(trials: Mapping[str, Sequence[NodeTrial]], repetitions: int = 20) -> pd.DataFrame:
+    """Side by side on one thread: parameters a replica, milliseconds forth and back, and the ratio to GRAFF DD.
+
+    The ways take turns, and the least time of each counts, because what else the machine does can only add to it.
+    """
+    models = {v: build(prepared(part[0].dataset), part).train() for v, part in trials.items()}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = {v: min(_forth_and_back(models[v]) for _ in range(2)) for v in models}  # the first compiles
+    for _ in range(repetitions):
+        seconds = {v: min(s, _forth_and_back(models[v])) for v, s in seconds.items()}
+    torch.set_num_threads(threads)
+    rows = [
+        {
+            "variant": v,
+            "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad) // len(trials[v]),
+            "milliseconds": 1000 * seconds[v],
+            "times GRAFF DD": seconds[v] / seconds["dd"],
+        }
+        for v, model in models.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _forth_and_back(model: torch.nn.Module) -> float:
+    began = time.perf_counter()
+    model().square().mean().backward()
+    return time.perf_counter() - began
