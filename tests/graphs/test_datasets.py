@@ -240,7 +240,7 @@ def test_catalogue_checks_what_it_finds() -> None:
         "squirel-filtered": "did you mean squirrel-filtered",
         "zzzzzz": "graph 'zzzzzz' is unknown; allowed are karate, digits, cora,",
         "mnist": "'mnist' is images and not a graph",
-        "texas?n=3": "parameter 'n' is unknown; allowed: none.",
+        "texas?n=3": "parameter 'n' is unknown; allowed: resplit (default 0), features (default raw).",
         "digits?k=0": "parameter k = 0 is out of range",
         "karate?n=3": "parameter 'n' is unknown; allowed: none.",
         "syn-cora-published?homophily=0.35": "homophily 0.35 is unknown; allowed are 0.00, 0.10, 0.20",
@@ -261,3 +261,17 @@ def test_unknown_split() -> None:
         load("cora", split="random")
     with pytest.raises(GraphError, match="karate: split 'public' is unknown"):
         load("karate", split="public")
+
+
+@pytest.mark.usefixtures("needs_data")
+def test_real_graphs_on_new_splits_and_with_rows_of_sum_one() -> None:
+    plain, again = load("texas"), load("texas?resplit=3")
+    assert again.train.shape == plain.train.shape and not torch.equal(again.train, plain.train)
+    assert torch.equal(again.train, load("texas?resplit=3").train)
+    assert not torch.equal(again.train, load("texas?resplit=4").train)
+    assert (again.train.int() + again.val.int() + again.test.int() == 1).all()
+    rows = load("texas?features=rows").features.to_dense()
+    torch.testing.assert_close(rows.sum(1), torch.ones(rows.shape[0]))
+    assert torch.equal(rows > 0, plain.features.to_dense() > 0)
+    with pytest.raises(GraphError, match="features 'unit' are unknown; allowed are raw and rows"):
+        load("texas?features=unit")

@@ -168,3 +168,27 @@ def resplit(
             fields, names = _settings(trials[0]), [f"{d}?resplit={draw}" for draw in draws]
             again[d, m] = [t for name in names for t in runs(fields | {"dataset": name}, splits, 1)]
     return again
+
+
+CHANGES: dict[str, dict[str, Any]] = {  # what may lie between a published accuracy and ours, one change each
+    "as published": {},
+    "W frozen": {"trained": False},
+    "Ω = 0": {"omega": "zero"},
+    "no source": {"source_term": False},
+    "frozen, Ω = 0, no source": {"trained": False, "omega": "zero", "source_term": False},
+    "W of its own for each step": {"time_dependent": True},
+    "self-loops": {"self_loops": True},
+    "256 channels": {"hidden": 256},
+    "twice the epochs": {"epochs": 500},
+    "feature rows of sum one": {"dataset": "?features=rows"},
+}
+
+
+def explanations(dataset: str, splits: int = 10, seeds: int = 2) -> dict[str, list[NodeTrial]]:
+    """The published settings of a data set with one change each, on the same splits and seeds."""
+    fields = published_settings(dataset) | {"epochs": 250}
+    cells = {}
+    for change, new in CHANGES.items():
+        name = dataset + new.get("dataset", "")
+        cells[change] = runs(fields | new | {"dataset": name}, splits, seeds)
+    return cells

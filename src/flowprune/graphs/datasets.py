@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .checks import GraphError
 from .embedded import digits, karate
-from .graph import Graph, random_splits
+from .graph import Graph, compact, random_splits
 from .own import from_arrays, from_pyg, load_own, read_arrays
 from .raw import checked, data_root, download, find, read, registry
 from .synthetic import GENERATORS, generate, parameters, parameters_of
@@ -45,7 +45,8 @@ def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
 
     Args:
         name: an embedded graph (karate, digits), a real data set (``catalogue()`` lists them; with
-            ``"texas?resplit=1"`` on new random splits), a generated graph with parameters
+            ``"texas?resplit=1"`` on new random splits, with ``"texas?features=rows"`` with
+            feature rows of sum one), a generated graph with parameters
             (``"csbm?n=500&seed=1"``), or a path to a graph of one's own.
         root: folder with the raw files of real data sets; by default ``data_root()``, then the user's cache
             folder; what is in neither is downloaded.
@@ -100,15 +101,26 @@ def _real(name: str, root: Path | None, split: str) -> Graph:
         raise GraphError(f"{kind}: split {split!r} is unknown; allowed: {', '.join(data.splits)}.")
     if kind == "syn-cora-published":
         return _published(**parameters(name, _published), root=root)
+    variant = parameters(name, _varied)  # refused before any file is looked for
     graph = _read(kind, find(data, root) or download(kind), split)
-    return _resplit(graph, **given) if (given := parameters(name, _resplit)) else graph
+    return _varied(graph, **variant) if variant else graph
 
 
-def _resplit(graph: Graph, resplit: int = 0) -> Graph:
-    """The graph with ten new random splits, 48 / 32 / 20 per cent and stratified, drawn from the seed ``resplit``."""
-    masks = random_splits(graph.labels, 10, seed=resplit)
-    about = f"{graph.about} Splits: ten random ones of seed {resplit}."
-    return replace(graph.with_splits(*masks), name=f"{graph.name}?resplit={resplit}", about=about)
+def _varied(graph: Graph, resplit: int = 0, features: str = "raw") -> Graph:
+    """The graph with ten new random splits (48 / 32 / 20 per cent, stratified) of the seed ``resplit``; 0 keeps its own.
+    Features are ``raw``, or ``rows`` of sum one.
+    """
+    if features not in ("raw", "rows"):
+        raise GraphError(f"{graph.name}: features {features!r} are unknown; allowed are raw and rows.")
+    name, about = graph.name, graph.about
+    if resplit:
+        graph = graph.with_splits(*random_splits(graph.labels, 10, seed=resplit))
+        name, about = f"{name}?resplit={resplit}", f"{about} Splits: ten random ones of seed {resplit}."
+    if features == "rows":
+        X = graph.features.to_dense()
+        graph = replace(graph, features=compact(X / X.sum(1, keepdim=True).clamp_min(1)))
+        name, about = f"{name}{'&' if resplit else '?'}features=rows", f"{about} Feature rows sum to one."
+    return replace(graph, name=name, about=about)
 
 
 @lru_cache(maxsize=4)  # a graph never changes, so the last few are shared, with their operators
