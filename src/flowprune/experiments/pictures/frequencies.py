@@ -79,9 +79,9 @@ def atlas() -> dict[str, Graph]:
 def phases(graph: Graph, largest: np.ndarray, smallest: np.ndarray, time: float) -> np.ndarray:
     """E_Dir(F/‖F‖)/(ρ_Δ/2) at a late time, for W = diag(smallest, largest): ``[len(smallest), len(largest)]``.
 
-    All from one random F(0); not a number where the smallest would exceed the largest.
+    All from one random F(0) around 1; not a number where the smallest would exceed the largest.
     """
-    s, F0 = Spectrum.of(graph), features(graph, np.random.default_rng(0), 2)
+    s, F0 = Spectrum.of(graph), 1 + features(graph, np.random.default_rng(0), 2)
     z = np.full((len(smallest), len(largest)), np.nan)
     for row, low in enumerate(smallest):
         for column, high in enumerate(largest):
