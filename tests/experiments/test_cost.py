@@ -145,7 +145,7 @@ def test_a_scale_trial_times_one_step(structure):
 
 def test_a_scale_trial_of_too_few_edges_is_refused():
     with pytest.raises(SpecError, match="edges = 200 is refused"):
-        scaling.ScaleTrial(edges=200, nodes=300, shuffled=True, structure="diag")
+        scaling.ScaleTrial(edges=200, nodes=300, shuffled=True, structure="diag", rounds=3)
 
 
 def scale_rows(edges_power: float, nodes_power: float) -> tuple[pd.DataFrame, pd.DataFrame]:

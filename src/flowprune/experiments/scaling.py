@@ -58,9 +58,9 @@ class ScaleTrial(Trial):
     nodes: Count
     shuffled: bool
     structure: Literal["diag", "dd"]
+    rounds: Count
     width: Count = 16
     steps: Count = 4
-    rounds: Count = 5
 
     def weight(self) -> float:
         return 1e-6 * (self.edges + self.nodes)
@@ -108,7 +108,7 @@ def sizes(low: int, high: int) -> list[int]:
     return [10 * round(10 ** (low - 1 + i / 4)) for i in range(4 * (high - low) + 1)]
 
 
-def by_edges(decades: int = 4, rounds: int = 5) -> list[ScaleTrial]:
+def by_edges(decades: int = 4, rounds: int = 10) -> list[ScaleTrial]:
     """From 10³ edges upwards over so many decades, a tenth as many nodes, in order and shuffled, diag and DD."""
     return [
         ScaleTrial(edges=E, nodes=2 * E // DEGREE, shuffled=shuffled, structure=structure, rounds=rounds)
@@ -118,7 +118,7 @@ def by_edges(decades: int = 4, rounds: int = 5) -> list[ScaleTrial]:
     ]
 
 
-def by_nodes(decades: int = 2, rounds: int = 5) -> list[ScaleTrial]:
+def by_nodes(decades: int = 2, rounds: int = 10) -> list[ScaleTrial]:
     """The same 1000 edges among ever more nodes, from 10⁴ upwards over so many decades."""
     return [
         ScaleTrial(edges=1000, nodes=n, shuffled=False, structure=structure, rounds=rounds)
