@@ -58,7 +58,7 @@ def test_verify_fails_when_nothing_can_be_compared(small_project, flowprune):
 
 
 def test_verify_recomputes_published_rows_and_notices_a_falsified_one(small_project, flowprune):
-    published = (REPOSITORY / "data" / "trials" / "nodes-homophily.jsonl").read_text().splitlines()
+    published = (REPOSITORY / "data" / "trials" / "evolution-homophily.jsonl").read_text().splitlines()
     row = json.loads(next(line for line in published if '"model":"mlp"' in line))  # quick, and needs no data
     file = small_project / "data" / "trials" / "nodes.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
