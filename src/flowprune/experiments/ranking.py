@@ -10,7 +10,7 @@ import pandas as pd
 
 from flowprune.experiments.nodes import NodeTrial, reported
 from flowprune.experiments.summaries import by_split, has_report, interval, points
-from flowprune.study.stats import Comparison, holm, resampled
+from flowprune.study.stats import Comparison, holm, paired, resampled
 
 Cells = Mapping[tuple[str, str], Sequence[NodeTrial]]
 
@@ -164,3 +164,17 @@ def against_paper(summary: pd.DataFrame) -> pd.DataFrame:
         measured, printed = f"{ours['mean']:.2f} ± {ours['std']:.2f}", f"{mean:.2f} ± {std:.2f}"
         rows.append((dataset, measured, ours.model, printed, best, -short, answer))
     return pd.DataFrame(rows, columns=TOLD)
+
+
+def explained(cells: Mapping[str, Sequence[NodeTrial]], table: pd.DataFrame) -> pd.DataFrame:
+    """What each change to the settings does, against the first of them, paired by split; p-values by Holm."""
+    parts = {change: by_split(points(trials, table)).droplevel("dataset") for change, trials in cells.items()}
+    first = next(iter(parts))
+    compared = {change: paired(part, parts[first]) for change, part in parts.items() if change != first}
+    p = dict(zip(compared, holm([c.p for c in compared.values()]), strict=True))
+    rows = [(first, parts[first].mean(), 0.0, "", "")]
+    for change, c in compared.items():
+        rows.append(
+            (change, parts[change].mean(), c.mean, f"{c.lower:.1f} to {c.upper:.1f}", f"{p[change]:.3f}")
+        )
+    return pd.DataFrame(rows, columns=["change", "accuracy", "difference", "95 % interval", "adj. p"])

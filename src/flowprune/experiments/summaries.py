@@ -146,3 +146,12 @@ def answers(rows: pd.DataFrame, what: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
+
+
+def by_seed(measured: Mapping[str, pd.DataFrame]) -> str:
+    """The lowest and the highest mean over splits that a seed gave, by data set, as a line of text."""
+    lines = []
+    for dataset, rows in measured.items():
+        means = rows.groupby("seed").accuracy.mean()
+        lines.append(f"{dataset}: {means.min():.1f} to {means.max():.1f} over {len(means)} seeds")
+    return "Means over splits by seed. " + "; ".join(lines)
