@@ -56,7 +56,7 @@ class Effort:
     patience: int | None
 
 
-SMALL, MIDDLE, LARGE = Effort(6, 3, 250, None), Effort(4, 2, 200, 50), Effort(3, 1, 100, 30)
+SMALL, MIDDLE, LARGE = Effort(6, 3, 250, None), Effort(4, 2, 200, 50), Effort(2, 1, 80, 20)
 EFFORT = dict.fromkeys(DATASETS, MIDDLE)
 EFFORT |= dict.fromkeys(("texas", "wisconsin", "cornell-texas-features", "cornell-corrected"), SMALL)
 EFFORT |= dict.fromkeys(("squirrel", "actor", "pubmed", "minesweeper"), LARGE)
