@@ -141,9 +141,8 @@ def test_heavy_loops_and_a_negative_w_leave_the_rough_part_for_last():
     graph, W = double("path?n=2").with_self_loops(2.0), diagonal(-1)
     assert graph.rho == pytest.approx(2 / 3)
     assert theory.printed(graph.rho, W) == pytest.approx(-1 / 3)  # the source: low-frequency dominant
-    assert theory.off_criterion(graph, W, start(graph)) == pytest.approx(
-        1 / 3
-    )  # it reaches ρ_Δ/2 instead of 0
+    assert theory.reached(graph, W, start(graph)) == pytest.approx(1)  # high-frequency dominant
+    assert theory.off_criterion(graph, W, start(graph)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("w", "high"), [(-3.9, True), (-4.1, False), (1.0, False)])
