@@ -13,7 +13,7 @@ from flowprune.dynamics.energy import edge_norms, energy_field, largest_step, to
 from flowprune.dynamics.spectra import Spectrum
 from flowprune.experiments.theory import edges
 from flowprune.experiments.theory import energies as theory
-from flowprune.experiments.theory.instances import examine
+from flowprune.experiments.theory.instances import Finding, examine, smallest
 from flowprune.graphs import Graph, load
 
 COUNT = 60
@@ -45,7 +45,7 @@ def test_no_check_finds_a_counterexample(claim, looped):
 
 def test_half_of_the_looped_instances_have_one_loop():
     seen = []
-    check = theory.looped(lambda graph, rng: seen.append(graph) or theory.Finding(0.0))
+    check = theory.looped(lambda graph, rng: seen.append(graph) or Finding(0.0))
     examine(check, COUNT)
     loops = [int((g.edge_index[0] == g.edge_index[1]).sum()) for g in seen]
     assert set(loops) == {0, 1}
@@ -125,14 +125,14 @@ def test_on_complete_multipartite_graphs_the_sums_obey_whatever_ω_is(name):
 
 
 def test_the_smallest_exceptions():
-    assert theory.smallest(theory.total_energy_descends) == "n = 1, no edge"
-    assert theory.smallest(theory.edges_and_nodes) == "n = 1, no edge"
-    assert theory.smallest(edges.edges_in_total) == "n = 4, edges 0–1 and 0–3 and 1–2"
+    assert smallest(theory.total_energy_descends) == "n = 1, no edge"
+    assert smallest(theory.edges_and_nodes) == "n = 1, no edge"
+    assert smallest(edges.edges_in_total) == "n = 4, edges 0–1 and 0–3 and 1–2"
 
 
 def test_where_nothing_fails_there_is_no_smallest_exception():
     with pytest.raises(LookupError, match="up to five nodes"):
-        theory.smallest(lambda graph, rng: theory.Finding(0.0), tries=1)
+        smallest(lambda graph, rng: Finding(0.0), tries=1)
 
 
 # --- flows and steps -------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,10 +18,8 @@ from flowprune.dynamics.energy import (
     total_energy_by_edges,
 )
 from flowprune.dynamics.spectra import TOLERANCE
-from flowprune.experiments.theory.instances import Finding, features, instances, symmetric
+from flowprune.experiments.theory.instances import Check, Finding, features, instances, symmetric
 from flowprune.graphs import Graph
-
-Check = Callable[[Graph, np.random.Generator], Finding]
 
 UPDATES: dict[str, Callable[[Tensor], Tensor]] = {  # |σ(x)| ≤ |x| and xσ(x) ≥ 0
     "ReLU": torch.relu,
@@ -220,20 +217,3 @@ def rises_without_symmetry(count: int, seed: int) -> tuple[int, int]:
         times = np.linspace(0, 4, 17) / torch.linalg.matrix_norm(W, 2).item()
         rose += rises([total_energy(graph, F, W, zero) for F in trajectory(graph, W, zero, F0, times)])
     return rose, count
-
-
-# ---- the smallest exception
-
-
-def smallest(check: Check, tries: int = 24) -> str:
-    """The smallest graph, of all with up to five nodes, on which the statement fails for some random features.
-
-    Raises LookupError when there is none.
-    """
-    for atlas in nx.graph_atlas_g()[1:53]:
-        edges = np.array(atlas.edges, dtype=int).reshape(-1, 2).T
-        graph = Graph.from_edges("atlas", edges, atlas.number_of_nodes(), dtype=torch.float64)
-        if any(not check(graph, np.random.default_rng(seed)).true for seed in range(tries)):
-            parts = " and ".join(f"{a}–{b}" for a, b in atlas.edges)
-            return f"n = {graph.n}, {'edges ' + parts if parts else 'no edge'}"
-    raise LookupError("no graph with up to five nodes breaks the statement")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
@@ -67,9 +68,10 @@ class Finding:
     covered: bool = True  # inside the condition that the evidence names
 
 
-def examine(
-    check: Callable[[Graph, np.random.Generator], Finding], count: int, seed: int = 0, **said: Any
-) -> dict:
+Check = Callable[[Graph, np.random.Generator], Finding]
+
+
+def examine(check: Check, count: int, seed: int = 0, **said: Any) -> dict:
     """Evidence of a theorem-type claim: instances, families, deviation, counterexamples, exceptions.
 
     The deviation is the largest over covered instances; a covered instance where the statement fails is a
@@ -85,6 +87,22 @@ def examine(
         "exceptions": sum(not f.true for _, f in findings if not f.covered),
         **said,
     }
+
+
+def smallest(check: Check, tries: int = 24, *, edges: int = 0) -> str:
+    """The smallest graph of up to five nodes, with so many ``edges`` or more, that breaks the statement for some features.
+
+    Raises LookupError when there is none.
+    """
+    for atlas in nx.graph_atlas_g()[1:53]:
+        if atlas.number_of_edges() < edges:
+            continue
+        pairs = np.array(atlas.edges, dtype=int).reshape(-1, 2).T
+        graph = Graph.from_edges("atlas", pairs, atlas.number_of_nodes(), dtype=torch.float64)
+        if any(not check(graph, np.random.default_rng(seed)).true for seed in range(tries)):
+            parts = " and ".join(f"{a}–{b}" for a, b in atlas.edges)
+            return f"n = {graph.n}, {'edges ' + parts if parts else 'no edge'}"
+    raise LookupError("no graph with up to five nodes breaks the statement")
 
 
 def features(graph: Graph, rng: np.random.Generator, d: int = 3) -> Tensor:
