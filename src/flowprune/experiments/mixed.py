@@ -16,11 +16,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from flowprune.experiments import summaries
 from flowprune.experiments.grids import published
 from flowprune.experiments.nodes import NodeTrial, build, prepared, published_settings
 from flowprune.flows.local import GATES, LocalGRAFF
 from flowprune.graphs import Graph
-from flowprune.study.stats import Comparison, holm, paired
+from flowprune.study.stats import Comparison, holm, mean_interval, paired
 from flowprune.training.fit import fit
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -143,6 +144,47 @@ def gates_alone(cells: Cells, table: pd.DataFrame) -> dict[str, Comparison]:
     }
 
 
+def gain_table(compared: Mapping[str, tuple[str, str, Comparison]]) -> pd.DataFrame:
+    """The comparisons of :func:`best_against_best` for reading; p is adjusted over the rows shown (Holm)."""
+    adjusted = holm([c.p for _, _, c in compared.values()])
+    rows = zip(compared.items(), adjusted, strict=True)
+    return pd.DataFrame(
+        {
+            "design": design,
+            "best local W": NAMES[local],
+            "best constant W": NAMES[constant],
+            "gain": c.mean,
+            "95 % interval": f"{c.lower:.1f} to {c.upper:.1f}",
+            "adj. p": f"{p:.3f}",
+            "graphs": c.n,
+        }
+        for (design, (local, constant, c)), p in rows
+    )
+
+
+def gate_table(alone: Mapping[str, Comparison]) -> pd.DataFrame:
+    """The comparisons of :func:`gates_alone` for reading."""
+    adjusted = holm([c.p for c in alone.values()])
+    return pd.DataFrame(
+        {
+            "gate: design": name,
+            "gain": c.mean,
+            "95 % interval": f"{c.lower:.1f} to {c.upper:.1f}",
+            "adj. p": f"{p:.3f}",
+        }
+        for (name, c), p in zip(alone.items(), adjusted, strict=True)
+    )
+
+
+def accuracies(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
+    """One row a variant and design: mean, low, high of test accuracy in points (95 % interval over graphs), graphs."""
+    rows = []
+    for (variant, design), trials in cells.items():
+        i = mean_interval(by_graph(trials, table))
+        rows.append([variant, design, i.mean, i.lower, i.upper, i.n])
+    return pd.DataFrame(rows, columns=["variant", "design", "mean", "low", "high", "graphs"])
+
+
 def wins(comparisons: Sequence[Comparison]) -> tuple[int, int]:
     """How many differences are positive, and how many negative, at a Holm-adjusted p below 0.05."""
     significant = holm([c.p for c in comparisons]) < 0.05
@@ -172,6 +214,17 @@ def evidence(cells: Cells, table: pd.DataFrame) -> dict[str, Any]:
         "gain_homophilic": controls["homophilic"],
         "gain_heterophilic": controls["heterophilic"],
     }
+
+
+def look_table(look: Cells, table: pd.DataFrame) -> pd.DataFrame:
+    """Mean test accuracy of each W on a real graph with its interval, and its mean gain over the constant W."""
+    parts = {variant: summaries.points(trials, table) for (variant, _), trials in look.items()}
+    (constant, first), *_ = parts.items()
+    rows = []
+    for variant, part in parts.items():
+        i, gain = summaries.interval(part), 0.0 if variant == constant else summaries.versus(part, first).mean
+        rows.append([NAMES[variant], i.mean, f"{i.lower:.1f} to {i.upper:.1f}", gain])
+    return pd.DataFrame(rows, columns=["W", "accuracy", "95 % interval", "gain"])
 
 
 # --- mechanism ----------------------------------------------------------------------------------------------
@@ -220,6 +273,16 @@ def separation(graph: Graph, S: Tensor) -> dict[str, list[float]]:
     return {"label": areas(same, np.ones_like(same)), "region": areas(high, within)}
 
 
+def mean_separations(seen: Mapping[tuple[str, str], Sequence[tuple[Graph, Tensor]]]) -> pd.DataFrame:
+    """One row a gate and design: mean areas of :func:`separation` over all graphs and replicas."""
+    rows = []
+    for (gate, design), parts in seen.items():
+        found = [separation(graph, S) for graph, S in parts]
+        label, place = (float(np.mean([f[what] for f in found])) for what in ("label", "region"))
+        rows.append([gate, design.removeprefix("mixed, "), label, place])
+    return pd.DataFrame(rows, columns=["gate", "design", "equal labels", "region"])
+
+
 def told(trials: Sequence[NodeTrial]) -> list[float]:
     """Test accuracies when nothing about the gate is learned: +1 inside the homophilic region, −1 elsewhere.
 
@@ -233,6 +296,19 @@ def told(trials: Sequence[NodeTrial]) -> list[float]:
     masks = (mask[[t.split for t in trials]] for mask in (graph.train, graph.val, graph.test))
     rates = {name: [t.fields[name] for t in trials] for name in ("lr", "weight_decay")}
     return [f.test_accuracy for f in fit(model, graph.labels, *masks, **rates, epochs=trials[0].epochs)]
+
+
+def graph_by_graph(trials: Sequence[NodeTrial], graphs: int) -> list[list[NodeTrial]]:
+    """The trials of the first so many graphs, each graph's together."""
+    names = list(dict.fromkeys(t.dataset for t in trials))[:graphs]
+    return [[t for t in trials if t.dataset == name] for name in names]
+
+
+def room(cells: Cells, table: pd.DataFrame, design: str, graphs: int) -> float:
+    """Mean gain in points of gates that are told the region, over the best constant W, on the first so many graphs."""
+    constant = by_graph(cells[best(cells, table, design, CONSTANT), design], table)
+    parts = graph_by_graph(cells["energy", design], graphs)
+    return float(np.mean([100 * np.mean(told(part)) - constant[part[0].dataset] for part in parts]))
 
 
 # --- energy and cost ----------------------------------------------------------------------------------------
