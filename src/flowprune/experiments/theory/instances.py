@@ -90,7 +90,7 @@ def examine(check: Check, count: int, seed: int = 0, **said: Any) -> dict:
 
 
 def smallest(check: Check, tries: int = 24, *, edges: int = 0) -> str:
-    """The smallest graph of up to five nodes, with so many ``edges`` or more, that breaks the statement for some features.
+    """The smallest graph of up to five nodes, with as many ``edges``, that breaks the statement for some features.
 
     Raises LookupError when there is none.
     """
