@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flowprune.experiments import between, cost, mixed, scaling, subsets, table
-from flowprune.experiments.grids import LABELS, chosen, homophily, published, search, speed, syn_cora
+from flowprune.experiments.depth import depths
+from flowprune.experiments.grids import (
+    LABELS,
+    chosen,
+    homophily,
+    published,
+    search,
+    short_steps,
+    speed,
+    syn_cora,
+)
 from flowprune.study.specs import Trial
 from flowprune.study.trials import collect
 
@@ -13,6 +23,7 @@ REAL = ("texas", "wisconsin", "cornell-texas-features", "cornell-corrected", "co
 EXPLAINED = ("wisconsin",)  # where GRAFF falls short of the report
 LEVELS = tuple(round(0.1 * h, 1) for h in range(11))
 SYN_CORA = (*LEVELS[:10], 0.99, 1.0)  # the levels of the published graphs
+FINE = (0.0, 0.9, 1.0)  # where neg-prod also takes short steps
 
 
 def study() -> dict[str, Callable[[], list[Trial]]]:
@@ -24,6 +35,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "nodes-chosen": lambda: [t for d in REAL for m in models for t in chosen(collect(search(d, m)))],
         "evolution-homophily": lambda: [t for cell in homophily(LEVELS).values() for t in cell],
         "evolution-syn-cora": lambda: [t for cell in syn_cora(SYN_CORA).values() for t in cell],
+        "evolution-steps": lambda: [t for cell in short_steps(FINE, graphs=1).values() for t in cell],
         "evolution-real": lambda: [t for cell in between.grid().values() for t in cell],
         "table-search": lambda: [t for part in table.searches().values() for t in part],
         "table-finals": _new_finals,
@@ -35,6 +47,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
             if t.key not in _held()
         ],
         "table-resplit": lambda: [t for part in table.resplit(_finals()).values() for t in part],
+        "depth": lambda: depths("cora"),
         "nodes-mixed": _mixed,
         "subsets": lambda: [t for part in subsets.grid().values() for t in part],
         "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
@@ -49,7 +62,8 @@ def _finals() -> dict[tuple[str, str], list[Trial]]:
 def _new_finals() -> list[Trial]:
     """The table's runs without those that another file holds."""
     held = _held()
-    return [t for part in _finals().values() for t in part if t.key not in held]
+    forms = [table.published(d, m) for d in table.FORMS_ONLY for m in table.forms(d)]
+    return [t for part in (*_finals().values(), *forms) for t in part if t.key not in held]
 
 
 def _held() -> set[str]:

@@ -23,8 +23,6 @@ INDEPENDENT = (  # of several versions of one graph the repaired one; a rank mus
     "actor",
     "citeseer",
     "cora",
-    "pubmed",
-    "minesweeper",
 )
 
 
