@@ -95,15 +95,15 @@ def test_the_rule_reads_the_number_of_designs_where_a_local_w_wins(helped, verdi
     evidence = mixed.evidence(CELLS, results(gain))
     assert evidence["wins"] == len(helped)
     assert evidence["losses"] == 0
-    assert evidence["gates_help"] == len(helped)
+    assert evidence["gate_largest"] == pytest.approx(5 if helped else 0)
     more = {"room": 1.0, "auc_label": 0.5, "auc_region": 0.5, "parameters": 1.0, "time": 1.0}
     assert claims()["G27"].judge(evidence | more) == verdict
 
 
 def test_a_local_w_that_loses_is_counted_as_losing():
     evidence = mixed.evidence(CELLS, results(lambda v, d: -0.1 * (v in mixed.LOCAL)))
-    assert (evidence["wins"], evidence["losses"], evidence["gates_harm"]) == (0, 4, evidence["gates"])
-    assert evidence["largest_gain"] == pytest.approx(-10)
+    assert (evidence["wins"], evidence["losses"]) == (0, 4)
+    assert (evidence["largest_gain"], evidence["gate_smallest"]) == pytest.approx((-10, -10))
 
 
 def test_tables_are_for_reading():
