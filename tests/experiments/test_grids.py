@@ -146,6 +146,24 @@ def test_graff_in_the_sweep_is_the_bare_flow_as_deep_as_gcn():
         assert trial.time / trial.step == cells["gcn", 0.5][0].depth
 
 
+def test_short_steps_change_nothing_but_the_step_of_neg_prod():
+    short, long = grids.short_steps((0.5,), graphs=1, splits=2), grids.homophily((0.5,), graphs=1, splits=2)
+    assert set(short) == {("neg-prod", 0.5)}
+    changed = [
+        {name for name, value in a.fields.items() if b.fields[name] != value}
+        for a, b in zip(short["neg-prod", 0.5], long["neg-prod", 0.5], strict=True)
+    ]
+    assert changed == [{"step"}] * 2
+
+
+def test_published_graphs_are_swept_like_the_generated_ones():
+    ours, theirs = grids.homophily((0.3,), graphs=1, splits=2), grids.syn_cora((0.3,), splits=2)
+    assert set(ours) == set(theirs)
+    for at, trials in theirs.items():
+        assert {t.dataset for t in trials} == {"syn-cora-published?homophily=0.30"}
+        assert [t.fields | {"dataset": ""} for t in trials] == [t.fields | {"dataset": ""} for t in ours[at]]
+
+
 # --- the whole study -------------------------------------------------------------------------------
 
 

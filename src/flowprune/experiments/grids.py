@@ -96,7 +96,13 @@ SIGNS = {
 
 
 def homophily(
-    levels: Sequence[float], *, n: int = 800, graphs: int = 3, splits: int = 10, epochs: int = 200
+    levels: Sequence[float],
+    *,
+    n: int = 800,
+    graphs: int = 3,
+    splits: int = 10,
+    epochs: int = 200,
+    step: float = 1.0,
 ) -> dict[tuple[str, float], list[EvolutionTrial]]:
     """The sweep over homophily on generated syn-cora graphs: trials by (variant, level).
 
@@ -104,7 +110,12 @@ def homophily(
     deep as GCN's three layers. All variants train alike; graph g and split s are the same for every variant.
     """
     names = {h: [f"syn-cora?homophily={h}&n={n}&seed={g}" for g in range(graphs)] for h in levels}
-    return _sweep(names, splits, epochs)
+    return _sweep(names, splits, epochs, step)
+
+
+def short_steps(levels: Sequence[float], **size: int) -> dict[tuple[str, float], list[EvolutionTrial]]:
+    """Of the same sweep neg-prod alone, τ = 0.1 in place of 1: is it the length of its step that lets it smooth?"""
+    return {at: cell for at, cell in homophily(levels, step=0.1, **size).items() if at[0] == "neg-prod"}
 
 
 def syn_cora(
@@ -115,10 +126,10 @@ def syn_cora(
 
 
 def _sweep(
-    names: Mapping[float, Sequence[str]], splits: int, epochs: int
+    names: Mapping[float, Sequence[str]], splits: int, epochs: int, step: float = 1.0
 ) -> dict[tuple[str, float], list[EvolutionTrial]]:
     training = {"lr": 0.005, "weight_decay": 0.0005, "dropout": 0.3, "input_dropout": 0.3, "epochs": epochs}
-    bare = {"omega": "zero", "source_term": False, "time": 3.0, "step": 1.0}
+    bare = {"omega": "zero", "source_term": False, "time": 3.0, "step": step}
     cells = {}
     for variant, flow in SIGNS.items():
         fields = flow | training | (bare if flow["model"] == "graff" else {})

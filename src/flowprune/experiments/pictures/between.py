@@ -113,16 +113,17 @@ def phase_diagram(places: pd.DataFrame) -> Figure:
     pairs = (("attraction", "repulsion"), ("rate_low", "rate_high"))
     labels = (("λ₊", "|λ₋|(ρ_Δ − 1)"), ("largest rate at λ = 0", "largest rate at λ = ρ_Δ"))
     for axis, (x, y), (xlabel, ylabel) in zip(axes, pairs, labels, strict=True):
+        axis.loglog()
         for mark, (dataset, row) in zip(MARKS * 2, means.iterrows(), strict=False):
             ends = [row[f"{x}_drawn"], row[x]], [row[f"{y}_drawn"], row[y]]
             axis.plot(*ends, color=FAINT, lw=1, zorder=1)
             axis.plot(ends[0][0], ends[1][0], mark, mfc="none", mec=INK, ms=5, alpha=0.45)
             axis.plot(ends[0][1], ends[1][1], mark, color=COLOUR[dataset], ms=6.5, label=dataset)
-        top = 1.05 * max(axis.get_xlim()[1], axis.get_ylim()[1])
-        axis.axline((0, 0), slope=1, color=INK, lw=0.9, ls="--")
-        axis.set(xlim=(0, top), ylim=(0, top), xlabel=xlabel, ylabel=ylabel, aspect="equal")
-        axis.annotate("high", (0.06 * top, 0.92 * top), color=HIGH)
-        axis.annotate("low", (0.86 * top, 0.05 * top), color=LOW)
+        bounds = min(*axis.get_xlim(), *axis.get_ylim()) / 1.2, 1.2 * max(*axis.get_xlim(), *axis.get_ylim())
+        axis.plot(bounds, bounds, color=INK, lw=0.9, ls="--")
+        axis.set(xlim=bounds, ylim=bounds, xlabel=xlabel, ylabel=ylabel, aspect="equal")
+        axis.annotate("high", (0.06, 0.92), xycoords="axes fraction", color=HIGH)
+        axis.annotate("low", (0.84, 0.05), xycoords="axes fraction", color=LOW)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5)
     return fig
 
@@ -147,11 +148,9 @@ def leaning(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     axes[0].set(ylabel="tilt of W (above 0: to repulsion)", xlabel="edge homophily (target)")
     labels = rows.groupby("level").labels.mean()
     axes[1].plot(labels.index, labels, color=INK, ls="--", lw=1.2, label="labels")
+    axes[1].set(ylabel="energy at the end, share of its range", xlabel="edge homophily (target)", ylim=(0, 1))
     handles = [plt.Line2D([], [], color=COLOUR[names[v]], label=names[v]) for v in names]
-    axes[1].legend(handles=[*handles, axes[1].lines[-1]], fontsize=8, ncols=2, loc="upper right")
-    axes[1].set(
-        ylabel="energy at the end, share of its range", xlabel="edge homophily (target)", ylim=(0, 1.02)
-    )
+    fig.legend(handles=[*handles, axes[1].lines[-1]], loc="outside lower center", ncols=5)
     return fig
 
 
