@@ -62,7 +62,7 @@ def _finals() -> dict[tuple[str, str], list[Trial]]:
 def _new_finals() -> list[Trial]:
     """The table's runs without those that another file holds."""
     held = _held()
-    forms = [table.published(d, m) for d in table.FORMS_ONLY for m in table.forms(d)]
+    forms = [table.published(d, m) for d in table.LARGEST for m in table.forms(d)]
     return [t for part in (*_finals().values(), *forms) for t in part if t.key not in held]
 
 
