@@ -30,10 +30,11 @@ SETTINGS = {  # whose published GRAFF settings a data set uses
     "cora": "cora",
     "pubmed": "pubmed",
 }
-LARGEST = {
+LARGEST = {  # only the printed structure, for the paper's own table
     "squirrel": "GRAFF (DD)",
+    "squirrel-filtered": "GRAFF (DD)",
     "pubmed": "GRAFF (D)",
-}  # only the printed structure, for the paper's table
+}
 DATASETS = tuple(name for name in SETTINGS if name not in LARGEST)
 AREA = ("minesweeper", "tolokers")  # read by the area under the ROC curve, because one class is rare
 
