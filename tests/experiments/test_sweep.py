@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from flowprune.experiments import grids, sweep
-from flowprune.graphs import load
 
 LEVELS = [0.0, 0.5, 1.0]
 CELLS = grids.homophily(LEVELS, n=60, graphs=2, splits=4, epochs=1)
@@ -151,14 +150,6 @@ def test_the_cautious_test_knows_that_splits_overlap(noisy):
     assert "resampled" in sweep.signs(spread, sweep.cautious)[0]["sum − GCN over homophily"].test
 
 
-def test_likeness_is_that_of_the_graph():
-    graph = load("csbm?n=40&homophily=0.9&seed=2")
-    told = sweep.likeness(graph)
-    assert (told["nodes"], told["edges"]) == (40, graph.num_edges)
-    assert told["largest degree"] == max(graph.edge_index[0].bincount().tolist())
-    assert told["homophily"] == graph.homophily()
-
-
 PARTS = {  # before, after at a true homophily of 0.3
     "prod": (0.2, 0.5),
     "neg-prod": (0.5, 0.2),
@@ -201,11 +192,3 @@ def test_each_part_of_the_claim_can_fail_alone(change, part):
     parts = dict(entry.split(": ") for entry in evidence["condition"].split("; ")[:6])
     assert evidence["parts"] == 5
     assert [name for name, met in parts.items() if met == "no"] == [part]
-
-
-def test_generated_and_published_are_compared_on_the_levels_they_share(noisy):
-    published = noisy[(noisy.level < 1)].assign(test=lambda t: t.test + 5 * (1 + t.level))
-    line = sweep.beside_published(noisy, published).set_index("variant").loc["sum"]
-    assert line.difference == pytest.approx(6.25)
-    assert line["smallest and largest"] == "5.0 to 7.5"
-    assert line["rank correlation"] == pytest.approx(1)

@@ -12,7 +12,7 @@ import pandas as pd
 from flowprune.experiments.evolution import EvolutionTrial, tendencies
 from flowprune.experiments.grids import runs
 from flowprune.experiments.nodes import published_settings
-from flowprune.experiments.sweep import SAMPLE, Cells
+from flowprune.experiments.sweep import SAMPLE, Cells, rank_correlation
 from flowprune.experiments.table import SETTINGS
 from flowprune.flows.gradient import GRAFF, steps_of
 from flowprune.study.stats import Interval, mean_interval
@@ -136,7 +136,7 @@ def share_between(states: pd.DataFrame) -> Interval:
 def leaning(rows: pd.DataFrame, variant: str) -> Interval:
     """Rank correlation of the tilt of W with homophily, one a (graph, split) of the sweep, and their mean."""
     part = rows[rows.variant == variant]
-    return mean_interval(part.groupby(SAMPLE)[["tilt", "level"]].apply(_rank_correlation))
+    return mean_interval(part.groupby(SAMPLE)[["tilt", "level"]].apply(rank_correlation))
 
 
 def match(rows: pd.DataFrame, variants: Sequence[str] = ("prod", "neg-prod", "sum", "dd")) -> Interval:
@@ -145,14 +145,8 @@ def match(rows: pd.DataFrame, variants: Sequence[str] = ("prod", "neg-prod", "su
     Averaged over the levels of each (graph, split); where all variants are equally right there is none.
     """
     part = rows[rows.variant.isin(variants)].assign(far=lambda t: (t.end - t.labels).abs())
-    found = part.groupby([*SAMPLE, "level"])[["far", "test"]].apply(_rank_correlation)
+    found = part.groupby([*SAMPLE, "level"])[["far", "test"]].apply(rank_correlation)
     return mean_interval(found.dropna().groupby(SAMPLE).mean())
-
-
-def _rank_correlation(pairs: pd.DataFrame) -> float:
-    ranks = pairs.rank()
-    constant = (ranks.nunique() == 1).any()
-    return float("nan") if constant else ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
 
 
 def evidence(states: pd.DataFrame, rows: pd.DataFrame, theory: Mapping[str, Any]) -> dict[str, Any]:

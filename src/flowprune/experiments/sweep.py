@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from flowprune.experiments.evolution import EvolutionTrial
-from flowprune.graphs import Graph
 from flowprune.study.stats import (
     RESAMPLES,
     SEED,
@@ -93,6 +92,13 @@ def versus(
     """Variant a minus b, paired by graph and split."""
     pairs = pd.concat([samples(rows, v, value, level) for v in (a, b)], axis=1, join="inner")
     return test(pairs.iloc[:, 0], pairs.iloc[:, 1])
+
+
+def rank_correlation(pairs: pd.DataFrame) -> float:
+    """Spearman's correlation of two columns; missing where one is constant."""
+    ranks = pairs.rank()
+    constant = (ranks.nunique() == 1).any()
+    return float("nan") if constant else ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
 
 
 def curve(rows: pd.DataFrame, value: str = "test") -> pd.DataFrame:
@@ -259,41 +265,3 @@ def predictions(rows: pd.DataFrame) -> dict[str, Any]:
 def _lowers(rows: pd.DataFrame) -> bool:
     """Whether neg-prod lowers the homophily of its predictions in these rows, with its whole 95 % interval."""
     return mean_interval(samples(rows, "neg-prod", "change")).upper < 0
-
-
-def beside_published(generated: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """One line a variant: accuracy on generated and on published graphs over the levels they share, and how alike.
-
-    ``difference`` is published minus generated, averaged over levels, with the interval of its range over levels;
-    ``rank correlation`` compares the two mean curves.
-    """
-    shared = sorted(set(generated.level) & set(published.level))
-    lines = []
-    for variant in generated.variant.unique():
-        means = [
-            rows[(rows.variant == variant) & rows.level.isin(shared)].groupby("level").test.mean()
-            for rows in (generated, published)
-        ]
-        gap = means[1] - means[0]
-        lines.append(
-            {
-                "variant": variant,
-                "generated": means[0].mean(),
-                "published": means[1].mean(),
-                "difference": gap.mean(),
-                "smallest and largest": f"{gap.min():.1f} to {gap.max():.1f}",
-                "rank correlation": means[0].corr(means[1], method="spearman"),
-            }
-        )
-    return pd.DataFrame(lines)
-
-
-def likeness(graph: Graph) -> dict[str, float]:
-    """What generated and published graphs are compared by: nodes, edges, degrees and edge homophily."""
-    return {
-        "nodes": graph.n,
-        "edges": graph.num_edges,
-        "median degree": graph.degree.median().item(),
-        "largest degree": int(graph.degree.max()),
-        "homophily": graph.homophily(),
-    }
