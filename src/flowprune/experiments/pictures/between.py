@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from torch import Tensor
 
 from flowprune.dynamics.energy import normalised_energy
@@ -122,6 +123,12 @@ def phase_diagram(places: pd.DataFrame) -> Figure:
         bounds = min(*axis.get_xlim(), *axis.get_ylim()) / 1.2, 1.2 * max(*axis.get_xlim(), *axis.get_ylim())
         axis.plot(bounds, bounds, color=INK, lw=0.9, ls="--")
         axis.set(xlim=bounds, ylim=bounds, xlabel=xlabel, ylabel=ylabel, aspect="equal")
+        for side in (axis.xaxis, axis.yaxis):
+            side.set(
+                major_locator=LogLocator(subs=(1, 2, 5)),
+                major_formatter=ScalarFormatter(),
+                minor_locator=NullLocator(),
+            )
         axis.annotate("high", (0.06, 0.92), xycoords="axes fraction", color=HIGH)
         axis.annotate("low", (0.84, 0.05), xycoords="axes fraction", color=LOW)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5)
