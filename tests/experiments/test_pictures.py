@@ -87,6 +87,19 @@ def test_homophily_curves_label_every_variant_and_keep_labels_apart():
     assert "edge homophily" in said and "test accuracy (%)" in said
 
 
+def test_moves_draw_an_arrow_where_the_evolution_changes_predictions():
+    rows = [
+        {"variant": v, "level": h, "before": 0.5, "after": 0.5 + change, "true": h}
+        for v, change in (("prod", 0.3), ("neg-prod", -0.3), ("mlp", 0.0))
+        for h in (0.0, 1.0)
+    ]
+    fig = sign.moves(pd.DataFrame(rows), {"prod": "GRAFF prod", "neg-prod": "GRAFF neg-prod", "mlp": "MLP"})
+    heads = [[t.xy[1] for t in axis.texts if not t.get_text()] for axis in fig.axes]
+    assert heads == [[0.8, 0.8], [0.2, 0.2], []]
+    said = words(fig)
+    assert "GRAFF neg-prod" in said and "true edge homophily" in said
+
+
 def test_against_reported_draws_both_with_their_intervals():
     rows = [
         {"dataset": "texas", "what": what, "mean": mean, "low": mean - 2, "high": mean + 1}
