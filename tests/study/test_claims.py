@@ -29,6 +29,7 @@ SIGN = {
     "sum_minus_gcn_lower": 1.0,
     "dd_minus_gcn_lower": 2.0,
     "p_largest": 0.02,
+    "published_agree": 4,
 }
 
 

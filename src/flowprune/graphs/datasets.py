@@ -107,8 +107,8 @@ def _real(name: str, root: Path | None, split: str) -> Graph:
 
 
 def _varied(graph: Graph, resplit: int = 0, features: str = "raw") -> Graph:
-    """The graph with ten new random splits (48 / 32 / 20 per cent, stratified) of the seed ``resplit``; 0 keeps its own.
-    Features are ``raw``, or ``rows`` of sum one.
+    """The graph with ten new random splits (48 / 32 / 20 per cent, stratified) of the seed ``resplit``; 0 keeps
+    its own. Features are ``raw``, or ``rows`` of sum one.
     """
     if features not in ("raw", "rows"):
         raise GraphError(f"{graph.name}: features {features!r} are unknown; allowed are raw and rows.")

@@ -156,9 +156,9 @@ def execute_all() -> Iterator[tuple[str, bool]]:
             yield finished.result()
 
 
-def refresh() -> None:
-    """Store the outputs of the quick defaults in the committed notebooks, from trials that are really computed."""
-    for path in notebooks().values():
+def refresh(*names: str) -> None:
+    """Store the outputs of the quick defaults in the committed notebooks (or these), from trials really computed."""
+    for path in map(find, names or notebooks()):
         notebook = nbformat.read(path, as_version=4)
         client = NotebookClient(
             notebook, kernel_name="python3", resources={"metadata": {"path": path.parent}}
