@@ -50,9 +50,8 @@ def regions(graph: Graph) -> Figure:
 def accuracy_by_design(rows: pd.DataFrame) -> Figure:
     """A panel for each design, a point with its interval for each variant; rows: variant, design, mean, low, high."""
     designs, variants = list(dict.fromkeys(rows.design)), [v for v in NAMES if v in set(rows.variant)]
-    fig, axes = plt.subplots(
-        (len(designs) + 1) // 2, 2, figsize=(7, 2.5 * ((len(designs) + 1) // 2)), sharey=True
-    )
+    deep = (len(designs) + 1) // 2
+    fig, axes = plt.subplots(deep, 2, figsize=(7, 2.5 * deep), sharey=True, squeeze=False)
     at = {v: len(variants) - k for k, v in enumerate(variants)}
     for axis, design in zip(axes.flat, designs, strict=False):
         for _, row in rows[rows.design == design].iterrows():
