@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from flowprune.experiments import mixed
+from flowprune.experiments import gates, mixed
 from flowprune.experiments.nodes import NodeTrial
 from flowprune.flows.local import GATES, LocalGRAFF
 from flowprune.graphs import load
@@ -111,8 +111,8 @@ def test_tables_are_for_reading():
     gains = mixed.gain_table(mixed.best_against_best(CELLS, table))
     assert list(gains.design) == list(mixed.DESIGNS)
     assert len(gains.columns) == 7
-    gates = mixed.gate_table(mixed.gates_alone(CELLS, table))
-    assert len(gates) == 14  # three gates on each of two designs, and four on each of the two others
+    alone = mixed.gate_table(mixed.gates_alone(CELLS, table))
+    assert len(alone) == 14  # three gates on each of two designs, and four on each of the two others
     rows = mixed.accuracies(CELLS, table)
     assert len(rows) == len(CELLS)
     assert ((rows.low <= rows["mean"]) & (rows["mean"] <= rows.high)).all()
@@ -123,7 +123,7 @@ def test_tables_are_for_reading():
 
 def test_kinds_tell_edges_apart():
     graph = load("mixed?n=400&seed=0")
-    same, within, high = mixed.kinds(graph)
+    same, within, high = gates.kinds(graph)
     assert same[within & high].mean() == pytest.approx(0.9, abs=0.04)
     assert same[within & ~high].mean() == pytest.approx(0.1, abs=0.04)
     assert Counter(within.tolist())[False] == pytest.approx(0.05 * within.sum(), rel=0.4)
@@ -131,10 +131,10 @@ def test_kinds_tell_edges_apart():
 
 def test_separation_is_one_for_gates_that_know_and_half_for_gates_that_do_not():
     graph = load("mixed?n=400&seed=0")
-    same, _, high = mixed.kinds(graph)
+    same, _, high = gates.kinds(graph)
     noise = np.random.default_rng(0).uniform(-1, 1, same.size)
     S = torch.tensor(np.stack([same * 2.0 - 1, 1 - same * 2.0, high * 2.0 - 1, noise], axis=1))
-    areas = mixed.separation(graph, S)
+    areas = gates.separation(graph, S)
     assert areas["label"][:2] == [1, 1]
     assert areas["region"][2] == 1
     assert areas["label"][2] == pytest.approx(0.9, abs=0.05)
@@ -143,7 +143,7 @@ def test_separation_is_one_for_gates_that_know_and_half_for_gates_that_do_not():
 
 def test_gates_of_the_last_step_are_read_from_trained_models():
     part = CELLS["recomputed", HIDDEN][:2]
-    graph, S = mixed.gates_of(part)
+    graph, S = gates.gates_of(part)
     assert S.shape == (graph.norm_adjacency.values().numel(), 2)
     _, model, _ = NodeTrial.fitted(part)
     model.eval()
@@ -166,7 +166,7 @@ def test_a_gate_that_is_told_the_region_uses_it():
     flow = {"model": "graff-local", "gate": "energy", "time": 1.0}
     trials = [NodeTrial(dataset=name, split=s, seed=0, **flow, **fields) for s in range(2)]
     learned = [row["test_accuracy"] for row in NodeTrial.fitted(trials)[2]]
-    assert np.mean(mixed.told(trials)) > np.mean(learned) + 0.1
+    assert np.mean(gates.told(trials)) > np.mean(learned) + 0.1
 
 
 # --- energy and cost -------------------------------------------------------------------------------------------------
@@ -177,12 +177,12 @@ def test_only_the_gate_of_another_form_is_no_gradient(gate):
     graph = load("karate").to(dtype=torch.float64)
     F = torch.randn(34, 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     flow = LocalGRAFF([1], 3, "dd", gate=gate).double()
-    asymmetry = mixed.asymmetry(flow, F, graph.norm_adjacency)
+    asymmetry = gates.asymmetry(flow, F, graph.norm_adjacency)
     assert asymmetry > 0.01 if gate == "recomputed" else asymmetry < 1e-14
 
 
 def test_costs_count_parameters_and_stand_beside_dd():
-    table = mixed.costs({v: CELLS[v, HIDDEN][:1] for v in ("diag", "dd", "fixed")}, repetitions=2)
+    table = gates.costs({v: CELLS[v, HIDDEN][:1] for v in ("diag", "dd", "fixed")}, repetitions=2)
     table = table.set_index("variant")
     d, p, k = 32, 16, 3
     frame = p * d + d + d * k + k  # encoder and decoder

@@ -9,7 +9,7 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from flowprune.experiments import mixed
+from flowprune.experiments import gates, mixed
 from flowprune.experiments.pictures import mixed as pictures
 from flowprune.graphs import load
 from flowprune.study import figures
@@ -60,7 +60,7 @@ def test_accuracies_have_a_panel_for_each_design_and_a_point_for_each_variant():
 
 def test_gates_are_drawn_with_equal_labels_on_the_right():
     graph = load("mixed?n=100&seed=0")
-    same = torch.from_numpy(mixed.kinds(graph)[0])
+    same = torch.from_numpy(gates.kinds(graph)[0])
     S = torch.where(same, -0.5, 0.5).unsqueeze(1)  # W₁ could change sign with it
     fig = pictures.gates_by_kind({"known": (graph, S)})
     said = words(fig)

@@ -12,7 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from flowprune.experiments.mixed import NAMES, kinds, region, separation
+from flowprune.experiments.gates import kinds, region, separation
+from flowprune.experiments.mixed import NAMES
 from flowprune.graphs import Graph
 from flowprune.study.figures import COLOUR, INK, PAPER
 
@@ -74,14 +75,15 @@ def gates_by_kind(found: Mapping[str, tuple[Graph, Tensor]]) -> Figure:
     The sign of S is chosen such that its area under the ROC curve is at least ½: W₁ may change sign with it.
     """
     fig, axes = plt.subplots(1, len(found), figsize=(7, 3), sharey=True, squeeze=False)
-    bins = np.linspace(-1, 1, 41)
+    bins = np.linspace(-1, 1, 21)
     for axis, (name, (graph, S)) in zip(axes[0], found.items(), strict=True):
         equal, s = kinds(graph)[0], S[:, 0].numpy()
         s = s if s[equal].mean() >= s[~equal].mean() else -s
         for which, kind, colour in ((equal, "equal labels", EQUAL), (~equal, "different labels", DIFFERENT)):
-            axis.hist(s[which], bins, density=True, histtype="step", lw=1.8, color=colour, label=kind)
+            share = np.full(which.sum(), 1 / which.sum())
+            axis.hist(s[which], bins, weights=share, histtype="step", lw=1.8, color=colour, label=kind)
         area = separation(graph, S[:, :1])["label"][0]
         axis.set(title=f"{name}: AUC {area:.2f}", xlabel="gate s on an edge", xlim=(-1, 1))
-    axes[0][0].set_ylabel("density")
-    axes[0][0].legend(loc="upper left", labelcolor="linecolor", handlelength=1, frameon=False)
+    axes[0][0].set_ylabel("share of the edges of a kind")
+    axes[0][0].legend(loc="upper center", labelcolor="linecolor", handlelength=1, frameon=False)
     return fig
