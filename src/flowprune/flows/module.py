@@ -15,7 +15,7 @@ from flowprune.flows.gradient import GRAFF
 class GRAFFConv(MessagePassing):
     r"""One step of the gradient flow framework, F + τ(−FΩ + ĀFW + βF(0)) (Di Giovanni et al., arXiv 2206.10991).
 
-    A GRAFF model applies *one* module T/τ times, so that all its steps share W, Ω and β:
+    A GRAFF model applies *one* module T/τ times, so that all its steps share W, Ω and β::
 
         conv = GRAFFConv(64, step=0.5)
         x_0 = x = encoder(x)
