@@ -1,7 +1,19 @@
 """What a trial is, for each body of work: the only place that ties systems to the study."""
 
+from flowprune.experiments.cost import CostTrial
+from flowprune.experiments.depth import DepthTrial
 from flowprune.experiments.evolution import EvolutionTrial
 from flowprune.experiments.nodes import NodeTrial
+from flowprune.experiments.scaling import ScaleTrial
 from flowprune.experiments.speed import SpeedTrial
+from flowprune.experiments.subsets import SubsetTrial
 
-__all__ = ["EvolutionTrial", "NodeTrial", "SpeedTrial"]
+__all__ = [
+    "CostTrial",
+    "DepthTrial",
+    "EvolutionTrial",
+    "NodeTrial",
+    "ScaleTrial",
+    "SpeedTrial",
+    "SubsetTrial",
+]
