@@ -61,7 +61,7 @@ def test_attention_rows_sum_to_one():
     graph = random_graph(10, 0).with_self_loops()
     layer, edges = Attention([0, 1, 2], "a", 4, 8, 2).double(), Edges(graph.adjacency, 6)
     H = torch.randn(10, 3, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    sums = torch.zeros(10, 6, dtype=torch.float64).index_add(0, edges.row, layer.weights(H, edges))
+    sums = torch.zeros(10, 6, dtype=torch.float64).index_add(0, edges.row, layer.attended(F, edges)[1])
     torch.testing.assert_close(sums, torch.ones_like(sums))
 
 

@@ -77,7 +77,7 @@ def test_sizes_of_the_ten_splits(name: str) -> None:
 @pytest.mark.usefixtures("needs_data")
 @pytest.mark.parametrize("name, training", [("cora", 140), ("citeseer", 120), ("pubmed", 60)])
 def test_public_split(name: str, training: int) -> None:
-    g = load(name, split="public")
+    g = load(f"{name}?split=public")
     assert [part.sum(1).tolist() for part in (g.train, g.val, g.test)] == [[training], [500], [1000]]
     assert torch.equal(g.adjacency.values(), load(name).adjacency.values())
     assert "public" in g.about
@@ -240,7 +240,7 @@ def test_catalogue_checks_what_it_finds() -> None:
         "squirel-filtered": "did you mean squirrel-filtered",
         "zzzzzz": "graph 'zzzzzz' is unknown; allowed are karate, digits, cora,",
         "mnist": "'mnist' is images and not a graph",
-        "texas?n=3": "parameter 'n' is unknown; allowed: resplit (default 0), features (default raw).",
+        "texas?n=3": "parameter 'n' is unknown; allowed: split (default geom-gcn), resplit (default 0)",
         "digits?k=0": "parameter k = 0 is out of range",
         "karate?n=3": "parameter 'n' is unknown; allowed: none.",
         "syn-cora-published?homophily=0.35": "homophily 0.35 is unknown; allowed are 0.00, 0.10, 0.20",
@@ -256,11 +256,11 @@ def test_unknown_names_and_parameters(name: str, sentence: str, tmp_path: Path) 
 
 def test_unknown_split() -> None:
     with pytest.raises(GraphError, match="texas: split 'public' is unknown; allowed: geom-gcn"):
-        load("texas", split="public")
+        load("texas?split=public")
     with pytest.raises(GraphError, match="allowed: geom-gcn, public"):
-        load("cora", split="random")
-    with pytest.raises(GraphError, match="karate: split 'public' is unknown"):
-        load("karate", split="public")
+        load("cora?split=random")
+    with pytest.raises(GraphError, match=r"karate.*parameter 'split' is unknown"):
+        load("karate?split=public")
 
 
 @pytest.mark.usefixtures("needs_data")

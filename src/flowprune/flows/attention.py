@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
 from flowprune.training import kernels
+from flowprune.training.operations import tally
 from flowprune.training.replicas import Dropout, Linear, draw
 
 
 class Edges:
-    """The stored entries of a structurally symmetric CSR matrix, ready for weights that differ by replica and head.
+    """The stored entries of a sparse CSR pattern, ready for weights that differ by replica and head.
 
     Replicas and heads are one axis of Q blocks. On a CPU compiled loops walk the entries. Elsewhere row (i, q) of a
     block matrix ``[n Q, n Q]`` holds the weights of block q at node i, so that one sparse product moves all blocks, and
@@ -28,12 +29,21 @@ class Edges:
         self.crow, self.col = adjacency.crow_indices(), adjacency.col_indices()
         degree = self.crow.diff()
         self.row = torch.repeat_interleave(torch.arange(self.n, device=degree.device), degree)
-        # the entry (j, i) that mirrors each entry (i, j): the transpose of a symmetric pattern is a permutation
-        self.mirror = torch.argsort(self.col * self.n + self.row, stable=True)
-        if not torch.equal(self.col[self.mirror], self.row) or not torch.equal(
-            self.row[self.mirror], self.col
-        ):
-            raise ValueError("attention needs a symmetric pattern of edges: an entry (i, j) has no (j, i)")
+
+    def keep(self, alive: Tensor) -> Edges:
+        """The pattern without the entries that are not ``alive [E]``."""
+        crow = nn.functional.pad(alive.cumsum(0), (1, 0))[self.crow]
+        return Edges(_pattern(crow, self.col[alive], self.n), self.Q)
+
+    @cached_property
+    def transposed(self) -> tuple[Edges, Tensor]:
+        """The pattern of the transpose, and for each of its entries the number of the entry here that it mirrors."""
+        order = torch.argsort(self.col * self.n + self.row, stable=True)
+        row, col = self.col[order], self.row[order]
+        if torch.equal(row, self.row) and torch.equal(col, self.col):
+            return self, order
+        crow = nn.functional.pad(torch.bincount(row, minlength=self.n).cumsum(0), (1, 0))
+        return Edges(_pattern(crow, col, self.n), self.Q), order
 
     @cached_property
     def _blocks(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -48,6 +58,7 @@ class Edges:
 
     def product(self, weights: Tensor, H: Tensor) -> Tensor:
         """Σ_j w_ijq h_jq for ``weights [E, Q]`` and ``H [n, Q, d]``."""
+        tally("sparse", 2 * weights.numel() * H.shape[-1])
         if H.device.type == "cpu":
             out = torch.empty_like(H, memory_format=torch.contiguous_format)
             kernels.edge_product(*_arrays(self.crow, self.col, weights, H, out))
@@ -57,8 +68,14 @@ class Edges:
         matrix = torch.sparse_csr_tensor(crow, col, values, size, check_invariants=False)
         return (matrix @ H.reshape(size[0], -1)).view(H.shape)
 
+    def product_transposed(self, weights: Tensor, H: Tensor) -> Tensor:
+        """Σ_i w_ijq h_iq, the same with the transpose."""
+        edges, order = self.transposed
+        return edges.product(weights[order], H)
+
     def inner(self, G: Tensor, H: Tensor) -> Tensor:
         """⟨g_iq, h_jq⟩ for every stored entry (i, j): ``[n, Q, d]`` twice to ``[E, Q]``."""
+        tally("sparse", 2 * self.col.numel() * H.shape[1] * H.shape[2])
         if H.device.type == "cpu":
             out = H.new_empty(self.col.numel(), H.shape[1])
             kernels.edge_inner(*_arrays(self.crow, self.col, G, H, out))
@@ -66,12 +83,16 @@ class Edges:
         return (G[self.row] * H[self.col]).sum(-1)
 
 
+def _pattern(crow: Tensor, col: Tensor, n: int) -> Tensor:
+    return torch.sparse_csr_tensor(crow, col, col.new_ones(col.numel()), (n, n), check_invariants=False)
+
+
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
     return [x.detach().contiguous().numpy() for x in tensors]
 
 
 class _Product(torch.autograd.Function):
-    """The weighted sum with both gradients: mirrored weights for H, one inner product an entry for the weights."""
+    """The weighted sum with both gradients: the transpose for H, one inner product an entry for the weights."""
 
     @staticmethod
     def forward(ctx, edges: Edges, weights: Tensor, H: Tensor) -> Tensor:
@@ -83,7 +104,7 @@ class _Product(torch.autograd.Function):
     def backward(ctx, G: Tensor) -> tuple[None, Tensor, Tensor]:
         edges = ctx.edges
         weights, H = ctx.saved_tensors
-        return None, edges.inner(G, H), edges.product(weights[edges.mirror], G)
+        return None, edges.inner(G, H), edges.product_transposed(weights, G)
 
 
 class _Inner(torch.autograd.Function):
@@ -99,7 +120,7 @@ class _Inner(torch.autograd.Function):
     def backward(ctx, weights: Tensor) -> tuple[None, Tensor, Tensor]:
         edges = ctx.edges
         G, H = ctx.saved_tensors
-        return None, edges.product(weights, H), edges.product(weights[edges.mirror], G)
+        return None, edges.product(weights, H), edges.product_transposed(weights, G)
 
 
 class _Softmax(torch.autograd.Function):
@@ -107,6 +128,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, crow: Tensor, score: Tensor) -> Tensor:
+        tally("softmax", 4 * score.numel())
         weights = torch.empty_like(score, memory_format=torch.contiguous_format)
         kernels.row_softmax(*_arrays(crow, score, weights))
         ctx.save_for_backward(crow, weights)
@@ -115,6 +137,7 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, G: Tensor) -> tuple[None, Tensor]:
         crow, weights = ctx.saved_tensors
+        tally("softmax", 4 * weights.numel())
         out = torch.empty_like(weights)
         kernels.row_softmax_adjoint(*_arrays(crow, weights, G, out))
         return None, out
@@ -135,6 +158,9 @@ def edge_softmax(edges: Edges, score: Tensor) -> Tensor:
     if score.device.type == "cpu":
         return _Softmax.apply(edges.crow, score)
     return softmax(score, ptr=edges.crow, num_nodes=edges.n)
+
+
+Normalise = Callable[[Edges, Tensor], Tensor]  # scores of the entries, [E, Q], to their weights
 
 
 class Attention(nn.Module):
@@ -162,26 +188,34 @@ class Attention(nn.Module):
         self.target = nn.Parameter(draw(seeds, f"{name}.target", (heads, c), glorot))
         self.bias = nn.Parameter(torch.zeros(len(seeds), d_out))
 
-    def forward(self, F: Tensor, edges: Edges) -> Tensor:
+    def forward(self, F: Tensor, edges: Edges, normalise: Normalise = edge_softmax) -> Tensor:
         """``[n, R, d_in] → [n, R, d_out]``; ``edges`` has one block for each replica and head."""
+        return self.attended(F, edges, normalise)[0]
+
+    def attended(self, F: Tensor, edges: Edges, normalise: Normalise = edge_softmax) -> tuple[Tensor, Tensor]:
+        """The layer's output ``[n, R, d_out]`` and the attention 𝒜 that it used, ``[E, R K]``."""
         n, R, _ = F.shape
         H = self.linear(F).view(n, R, self.heads, -1)
-        weights = self.weights(H, edges)
+        weights = normalise(edges, self.scores(H, edges))
         out = edge_sum(edges, weights, H.reshape(n, R * self.heads, -1))
-        return out.view(n, R, -1) + self.bias
+        return out.view(n, R, -1) + self.bias, weights
 
-    def weights(self, H: Tensor, edges: Edges) -> Tensor:
-        """𝒜 on the stored entries, ``[E, R K]``, from mixed features ``H [n, R, K, c]``; rows sum to one."""
+    def scores(self, H: Tensor, edges: Edges) -> Tensor:
+        """e_ij on the stored entries, ``[E, R K]``, from mixed features ``H [n, R, K, c]``."""
         source = (H * self.source).sum(-1).flatten(1)
         target = (H * self.target).sum(-1).flatten(1)
-        score = nn.functional.leaky_relu(source[edges.col] + target[edges.row], self.slope)
-        return edge_softmax(edges, score)
+        return nn.functional.leaky_relu(source[edges.col] + target[edges.row], self.slope)
 
 
 class GAT(nn.Module):
     """``depth`` attention layers with ELU and heads side by side, weights of their own for each layer.
 
-    With ``residual`` a layer adds to F(t) instead of replacing it.
+    Args:
+        seeds, dropout: one integer and one rate a replica.
+        d: channels.
+        residual: F(t+1) = F(t) + τ · update, with τ = ``step``, instead of replacing F(t).
+        normalise: how scores become weights, as :class:`~flowprune.flows.remedies.DropEdge` for the softmax.
+        after: what every layer's state goes through, as :func:`~flowprune.flows.remedies.pair_norm`.
     """
 
     def __init__(
@@ -193,11 +227,15 @@ class GAT(nn.Module):
         dropout: Sequence[float],
         heads: int = 4,
         residual: bool = False,
+        step: float = 1.0,
+        normalise: Normalise = edge_softmax,
+        after: Callable[[Tensor], Tensor] | None = None,
     ):
         super().__init__()
         self.layers = nn.ModuleList(Attention(seeds, f"gat{m}", d, d, heads) for m in range(depth))
         self.dropouts = nn.ModuleList(Dropout(seeds, f"gat{m}", dropout) for m in range(depth))
-        self.blocks, self.residual = len(seeds) * heads, residual
+        self.blocks, self.residual, self.step = len(seeds) * heads, residual, step
+        self.normalise, self.after = normalise, after
         self.edges: Edges | None = None
 
     def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
@@ -205,6 +243,7 @@ class GAT(nn.Module):
         if self.edges is None:
             self.edges = Edges(adjacency, self.blocks)
         for attention, dropout in zip(self.layers, self.dropouts, strict=True):
-            update = nn.functional.elu(attention(dropout(F), self.edges))
-            F = F + update if self.residual else update
+            update = nn.functional.elu(attention(dropout(F), self.edges, self.normalise))
+            F = F + self.step * update if self.residual else update
+            F = F if self.after is None else self.after(F)
         return F

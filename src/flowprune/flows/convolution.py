@@ -57,3 +57,22 @@ class GCN(nn.Module):
                 update = update.relu()
             F = F + update if self.residual else update
         return F
+
+
+class DAGNN(nn.Module):
+    """Σ_k s_k ⊙ Ā^k F(0) for k = 0, …, depth, s_k = sigmoid⟨Ā^k F(0), u⟩ at every node (Liu et al., arXiv 2007.09296).
+
+    Propagation has no weights; one vector u ``[d]`` decides at each node how much of each depth it takes.
+    """
+
+    def __init__(self, seeds: Sequence[int], d: int, depth: int):
+        super().__init__()
+        self.depth, self.gate = depth, Linear(seeds, "dagnn.gate", d, 1)
+
+    def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
+        """``[n, R, d] → [n, R, d]``; Ā usually carries self-loops."""
+        out = self.gate(F).sigmoid() * F
+        for _ in range(self.depth):
+            F = propagate(adjacency, F)
+            out = out + self.gate(F).sigmoid() * F
+        return out

@@ -40,18 +40,17 @@ CORNELL = ("cornell-texas-features", "cornell-corrected")
 TABLE = "out1_node_feature_label.txt"  # features and labels, in the files of Geom-GCN
 
 
-def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
+def load(name: str, root: Path | None = None) -> Graph:
     """The graph of this name, undirected and with its splits.
 
     Args:
         name: an embedded graph (karate, digits), a real data set (``catalogue()`` lists them; with
-            ``"texas?resplit=1"`` on new random splits, with ``"texas?features=rows"`` with
-            feature rows of sum one), a generated graph with parameters
+            ``"texas?resplit=1"`` on new random splits, with ``"cora?split=public"`` on the single split
+            of Planetoid in place of the 10 fixed ones that the field uses, with
+            ``"texas?features=rows"`` with feature rows of sum one), a generated graph with parameters
             (``"csbm?n=500&seed=1"``), or a path to a graph of one's own.
         root: folder with the raw files of real data sets; by default ``data_root()``, then the user's cache
             folder; what is in neither is downloaded.
-        split: ``"geom-gcn"``, the 10 fixed splits that the field uses for the data set, or, for cora,
-            citeseer and pubmed, ``"public"``, the single split of Planetoid.
 
     Raises:
         GraphError: for an unknown name, parameter or split; a file that is missing, truncated or not the one
@@ -61,12 +60,7 @@ def load(name: str, root: Path | None = None, split: str = "geom-gcn") -> Graph:
     if kind == "mnist":
         raise GraphError("'mnist' is images and not a graph; flowprune.graphs.mnist() loads it.")
     if kind in registry():
-        return _real(name, root, split)
-    if split != "geom-gcn":
-        raise GraphError(
-            f"{name}: split {split!r} is unknown; graphs that are not of the field have one set of "
-            "splits, and allowed is the default."
-        )
+        return _real(name, root)
     if kind in MADE:
         return generate(name, MADE[kind])
     if kind.lower() == "cornell":
@@ -94,32 +88,38 @@ def fingerprint(name: str) -> str:
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
 
 
-def _real(name: str, root: Path | None, split: str) -> Graph:
+def _real(name: str, root: Path | None) -> Graph:
     kind = name.partition("?")[0]
     data = registry()[kind]
-    if split not in data.splits:
-        raise GraphError(f"{kind}: split {split!r} is unknown; allowed: {', '.join(data.splits)}.")
     if kind == "syn-cora-published":
         return _published(**parameters(name, _published), root=root)
     variant = parameters(name, _varied)  # refused before any file is looked for
+    split = variant.get("split", "geom-gcn")
+    if split not in data.splits:
+        raise GraphError(f"{kind}: split {split!r} is unknown; allowed: {', '.join(data.splits)}.")
     graph = _read(kind, find(data, root) or download(kind), split)
     return _varied(graph, **variant) if variant else graph
 
 
-def _varied(graph: Graph, resplit: int = 0, features: str = "raw") -> Graph:
-    """The graph with ten new random splits (48 / 32 / 20 per cent, stratified) of the seed ``resplit``; 0 keeps
-    its own. Features are ``raw``, or ``rows`` of sum one.
+def _varied(graph: Graph, split: str = "geom-gcn", resplit: int = 0, features: str = "raw") -> Graph:
+    """The graph as read with its ``split``, or with ten new random splits (48 / 32 / 20 per cent, stratified) of the
+    seed ``resplit``; 0 keeps its own. Features are ``raw``, or ``rows`` of sum one.
     """
     if features not in ("raw", "rows"):
         raise GraphError(f"{graph.name}: features {features!r} are unknown; allowed are raw and rows.")
-    name, about = graph.name, graph.about
+    about, variant = graph.about, []
+    if split != "geom-gcn":
+        variant.append(f"split={split}")
     if resplit:
         graph = graph.with_splits(*random_splits(graph.labels, 10, seed=resplit))
-        name, about = f"{name}?resplit={resplit}", f"{about} Splits: ten random ones of seed {resplit}."
+        variant.append(f"resplit={resplit}")
+        about += f" Splits: ten random ones of seed {resplit}."
     if features == "rows":
         X = graph.features.to_dense()
         graph = replace(graph, features=compact(X / X.sum(1, keepdim=True).clamp_min(1)))
-        name, about = f"{name}{'&' if resplit else '?'}features=rows", f"{about} Feature rows sum to one."
+        variant.append("features=rows")
+        about += " Feature rows sum to one."
+    name = f"{graph.name}?{'&'.join(variant)}" if variant else graph.name
     return replace(graph, name=name, about=about)
 
 

@@ -159,6 +159,30 @@ class Dropout(nn.Module):
         return F * self.mask(F.shape[0], F.shape[2])
 
 
+class Noise(nn.Module):
+    """White noise of size σ that each replica draws alone: from a generator seeded by (seed, name, pass).
+
+    The numbers depend on the kind of device, and on nothing else.
+    """
+
+    def __init__(self, seeds: Sequence[int], name: str, σ: float):
+        super().__init__()
+        self.seeds, self.name, self.σ, self.passes = list(seeds), name, σ, 0
+
+    def forward(self, F: Tensor) -> Tensor:
+        """F + σξ with ξ ~ N(0, I), ``[n, R, d]``; advances the pass."""
+        if self.σ == 0:
+            return F
+        draws = []
+        for seed in self.seeds:
+            generator = torch.Generator(F.device)
+            generator.manual_seed(stream(seed, f"noise/{self.name}/{self.passes}"))
+            shape = (F.shape[0], F.shape[2])
+            draws.append(torch.randn(shape, generator=generator, device=F.device, dtype=F.dtype))
+        self.passes += 1
+        return F + self.σ * torch.stack(draws, 1)
+
+
 # --- layers ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,1 @@
+"""Rules that remove edges, each independent of the model it prunes."""
