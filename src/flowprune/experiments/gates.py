@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from flowprune.experiments.mixed import CONSTANT, Cells, best, by_graph
 from flowprune.experiments.nodes import NodeTrial, build, prepared
 from flowprune.flows.local import LocalGRAFF
 from flowprune.graphs import Graph
+from flowprune.study.passes import threads
 from flowprune.training.fit import fit
 
 
@@ -26,7 +26,7 @@ def region(graph: Graph) -> Tensor:
 
 def gates_of(trials: Sequence[NodeTrial]) -> tuple[Graph, Tensor]:
     """Train these local trials and read the gates of their last step: the graph and S ``[E, R]`` on its CSR entries."""
-    with _one_thread():
+    with threads(1):  # as every trial runs
         graph, model, _ = NodeTrial.fitted(trials)
     model.eval()
     with torch.no_grad():
@@ -85,7 +85,7 @@ def told(trials: Sequence[NodeTrial]) -> list[float]:
     model.flow.gates = lambda F, adjacency: S
     masks = (mask[[t.split for t in trials]] for mask in (graph.train, graph.val, graph.test))
     rates = {name: [t.fields[name] for t in trials] for name in ("lr", "weight_decay")}
-    with _one_thread():
+    with threads(1):
         fitted = fit(model, graph.labels, *masks, **rates, epochs=trials[0].epochs)
     return [f.test_accuracy for f in fitted]
 
@@ -126,7 +126,7 @@ def costs(trials: Mapping[str, Sequence[NodeTrial]], repetitions: int = 20) -> p
     The ways take turns, and the least time of each counts, because what else the machine does can only add to it.
     """
     models = {v: build(prepared(part[0].dataset), part).train() for v, part in trials.items()}
-    with _one_thread():
+    with threads(1):
         seconds = {v: min(_forth_and_back(models[v]) for _ in range(2)) for v in models}  # the first compiles
         for _ in range(repetitions):
             seconds = {v: min(s, _forth_and_back(models[v])) for v, s in seconds.items()}
@@ -146,14 +146,3 @@ def _forth_and_back(model: torch.nn.Module) -> float:
     began = time.perf_counter()
     model().square().mean().backward()
     return time.perf_counter() - began
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As every trial runs: with more threads the last bits of a result would be others."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -21,6 +21,7 @@ from flowprune.experiments.nodes import GraphTrial, NodeTrial, build, prepared, 
 from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.gradient import steps_of
 from flowprune.graphs import Graph
+from flowprune.study.passes import threads
 from flowprune.study.specs import spec
 from flowprune.study.stats import Interval, mean_interval
 from flowprune.training.fit import chunk_size, fit
@@ -140,14 +141,12 @@ def parts(graph: Graph, t: NodeTrial, repetitions: int = 7) -> pd.DataFrame:
         ),
         "dropout and decoder": (lambda: plain.decode(F), lambda: ours.decode(F.unsqueeze(1))),
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     rows = []
-    for part, both in ways.items():
-        times = [[_seconds(_forth_and_back, way) for way in both] for _ in range(repetitions)]
-        first, second = 1000 * np.min(times, axis=0)
-        rows.append([part, first, second, first / second])
-    torch.set_num_threads(threads)
+    with threads(1):
+        for part, both in ways.items():
+            times = [[_seconds(_forth_and_back, way) for way in both] for _ in range(repetitions)]
+            first, second = 1000 * np.min(times, axis=0)
+            rows.append([part, first, second, first / second])
     return pd.DataFrame(rows, columns=["part", "plain", "ours", "ratio"])
 
 

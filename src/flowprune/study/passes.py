@@ -26,7 +26,7 @@ def compute(trials: Sequence[Trial]) -> list[Row]:
     When a shared pass raises, the trials it left are run one by one, so that only the guilty one fails.
     """
     cls, results = type(trials[0]), {}
-    with _threads(cls.threads):
+    with threads(cls.threads):
         started = time.perf_counter()
         try:
             for trial, result in cls.run(trials):
@@ -113,7 +113,8 @@ def _version(package: str) -> str | None:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
+    """So many torch threads inside. The last bits of a result depend on the number, and small matrices only wait."""
     import torch  # late: a reader of published rows does not need it
 
     before = torch.get_num_threads()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from flowprune.graphs import Graph, load
+from flowprune.study.passes import threads
 
 
 def _random(n: int, rng: np.random.Generator, p: float, weighted: bool = False) -> Graph:
@@ -77,7 +78,8 @@ def examine(check: Check, count: int, seed: int = 0, **said: Any) -> dict:
     The deviation is the largest over covered instances; a covered instance where the statement fails is a
     counterexample, an uncovered one an exception.
     """
-    findings = [(family, check(graph, rng)) for family, graph, rng in instances(count, seed)]
+    with threads(1):
+        findings = [(family, check(graph, rng)) for family, graph, rng in instances(count, seed)]
     covered = [f for _, f in findings if f.covered]
     return {
         "instances": len(findings),
