@@ -105,6 +105,11 @@ def _coefficients(
     return (-ω, W, β) if relu else (1 - τ * ω, τ * W, τ * β)
 
 
+def times(F: Tensor, W: Tensor) -> Tensor:
+    """F W for diagonal W ``[R, d]`` or full ones ``[R, d, d]``: ``[n, R, d] → [n, R, d]``."""
+    return F * W if W.dim() == 2 else mix(F, W)
+
+
 def steps_of(time: float, step: float) -> list[float]:
     """Explicit Euler's step sizes up to ``time``: all equal but the last, which is what remains.
 
@@ -226,7 +231,7 @@ class GRAFF(nn.Module):
     def velocity(self, F: Tensor, F0: Tensor, adjacency: Tensor, m: int = 0) -> Tensor:
         """−FΩ + ĀFW + βF(0) with the m-th W (ReLU of it with ``relu``): ``[n, R, d]``."""
         W, P = self.W[min(m, len(self.W) - 1)](), propagate(adjacency, F)
-        update = (P * W if W.dim() == 2 else mix(P, W)) - F * self.ω + self.β * F0
+        update = times(P, W) - F * self.ω + self.β * F0
         return update.relu() if self.relu else update
 
     def trajectory(self, F0: Tensor, adjacency: Tensor) -> list[Tensor]:

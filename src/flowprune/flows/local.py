@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from flowprune.flows.attention import Edges, edge_inner, edge_sum
-from flowprune.flows.gradient import ChannelMixing, steps_of
-from flowprune.training.replicas import Linear, draw, mix, propagate
+from flowprune.flows.gradient import ChannelMixing, steps_of, times
+from flowprune.training.replicas import Linear, draw, propagate
 
 GATES = ("fixed", "recomputed", "energy")
 
@@ -85,7 +85,7 @@ class LocalGRAFF(nn.Module):
         """Ḟ ``[n, R, d]`` at F under the gates S ``[E, R]``."""
         W0, W1 = (mixing() for mixing in self.W)
         gated = edge_sum(self._edges(adjacency), adjacency.values().unsqueeze(1) * S, F)
-        moved = _times(propagate(adjacency, F), W0) + _times(gated, W1)
+        moved = times(propagate(adjacency, F), W0) + times(gated, W1)
         return moved - F * self.ω + self.β * F0
 
     def gates(self, F: Tensor, adjacency: Tensor) -> Tensor:
@@ -102,14 +102,14 @@ class LocalGRAFF(nn.Module):
                 nn.functional.softplus(2 * score) - score - math.log(2)
             )  # log cosh, without overflow
         else:
-            gated = S * self._between(_times(F, W1), F, adjacency)
-        pairs = (ā * (self._between(_times(F, W0), F, adjacency) + gated)).sum(0)
+            gated = S * self._between(times(F, W1), F, adjacency)
+        pairs = (ā * (self._between(times(F, W0), F, adjacency) + gated)).sum(0)
         own = (F * F * self.ω).sum((0, 2)) - pairs
         return own / 2 - self.β.squeeze(-1) * (F * F0).sum((0, 2))
 
     def _scores(self, F: Tensor, adjacency: Tensor) -> Tensor:
         if self.gate == "energy":
-            return self._between(_times(F, self.W[1]()), F, adjacency) / math.sqrt(F.shape[-1])
+            return self._between(times(F, self.W[1]()), F, adjacency) / math.sqrt(F.shape[-1])
         u = self.ends(F)
         return self._between(u * self.signs, u, adjacency) / math.sqrt(len(self.signs)) + self.b
 
@@ -121,8 +121,3 @@ class LocalGRAFF(nn.Module):
         if self.edges is None:
             self.edges = Edges(adjacency, len(self.ω))
         return self.edges
-
-
-def _times(F: Tensor, W: Tensor) -> Tensor:
-    """F W for a diagonal W ``[R, d]`` or full ones ``[R, d, d]``."""
-    return F * W if W.dim() == 2 else mix(F, W)
