@@ -32,7 +32,7 @@ def published(
     if model == "graff-frozen":
         fields |= {"trained": False, "omega": "zero", "source_term": False}
     elif model in ("gcn", "mlp"):
-        fields = _frame(fields) | {"model": model}
+        fields = frame(fields) | {"model": model}
     elif model != "graff":
         raise ValueError(f"unknown model {model!r}; it must be one of {', '.join(LABELS)}")
     return runs(fields, splits, seeds)
@@ -48,7 +48,7 @@ def search(
     1, 2, 3, τ in ½, 1; GCN: depth 1 or 2, residual or not). Width and epochs are the published ones.
     """
     rng = np.random.default_rng(2206)
-    base = _frame(_settings(dataset, settings, epochs)) | {"model": model}
+    base = frame(_settings(dataset, settings, epochs)) | {"model": model}
     trials = []
     for _ in range(budget):
         drawn: dict[str, Any] = {
@@ -162,7 +162,7 @@ def speed(
     ]
 
 
-def _frame(fields: dict[str, Any]) -> dict[str, Any]:
+def frame(fields: dict[str, Any]) -> dict[str, Any]:
     """What surrounds the flow: data, width and training."""
     around = ("dataset", "component", "hidden", "lr", "weight_decay", "dropout", "input_dropout", "epochs")
     return {name: fields[name] for name in around}

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from flowprune.experiments.grids import runs
+from flowprune.experiments.grids import frame, runs
 from flowprune.experiments.nodes import NodeTrial, published_settings
 from flowprune.graphs import Graph
 from flowprune.study.specs import spec
@@ -93,24 +93,15 @@ def grid(
     """GRAFF and a perceptron on graphs with twins, and on the whole of graphs whose splits leave components out.
 
     All with the settings published for GRAFF on the data set (the filtered versions: on the original), or on
-    ``settings``.
+    ``settings``; the perceptron always with 64 channels.
     """
     cells = {}
     for dataset in (*twins, *pieces):
         fields = published_settings(settings or dataset.removesuffix("-filtered"))
         fields |= {"dataset": dataset, "component": "all", "epochs": epochs, "patience": 50}
         fields |= {"subset": "twins" if dataset in twins else "elsewhere"}
-        around = (
-            "dataset",
-            "component",
-            "lr",
-            "weight_decay",
-            "dropout",
-            "input_dropout",
-            "epochs",
-            "patience",
-        )
-        plain = {name: fields[name] for name in (*around, "subset")} | {"model": "mlp"}
+        plain = frame(fields) | {"model": "mlp", "hidden": 64}
+        plain |= {name: fields[name] for name in ("patience", "subset")}
         cells[dataset, "GRAFF"] = runs(fields, splits, 1, kind=SubsetTrial)
         cells[dataset, "MLP"] = runs(plain, splits, 1, kind=SubsetTrial)
     return cells
