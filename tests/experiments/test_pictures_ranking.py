@@ -73,6 +73,20 @@ def test_published_orders_are_drawn_by_verdict():
     ]
     by = ranking.by_gap(pairs).set_index("published difference")
     assert by.loc["2 to 5"].to_dict() == {"survives": 0, "open": 1, "reversed": 0, "pairs": 1}
+    assert ranking.orders_in_words(pairs) == (
+        "3 pairs of models: 1 published orders survive, 1 stay open, 1 are reversed."
+    )
+    assert ranking.orders_in_words(pairs, large=6).endswith(
+        "The 2 pairs with a published difference of 6 points or more measure between -5.0 and 9.0, 2.0 in the median."
+    )
+
+
+def test_the_change_that_gains_most_is_named_with_its_p():
+    columns = ["change", "difference", "adj. p"]
+    cells = [("as published", 0.0, ""), ("W frozen", -2.0, "0.010"), ("no source", -0.5, "0.300")]
+    told = ranking.most_gained({"texas": pd.DataFrame(cells, columns=columns)})
+    assert told.endswith("where changes were tried: texas, no source: -0.5 points (adj. p 0.300).")
+    assert ranking.most_gained({}) == "No change to the settings was asked for in this run."
 
 
 def test_forms_stand_beside_what_was_reported():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flowprune.experiments import grids, sweep
+from flowprune.experiments import grids, summaries, sweep
 
 LEVELS = [0.0, 0.5, 1.0]
 CELLS = grids.homophily(LEVELS, n=60, graphs=2, splits=4, epochs=1)
@@ -144,10 +144,12 @@ def test_crossings_are_told_or_their_absence():
 
 def test_the_cautious_test_knows_that_splits_overlap(noisy):
     spread = noisy.assign(test=noisy.test + noisy.split * (noisy.variant == "sum"))
-    plain, cautious = (sweep.versus(spread, "sum", "gcn", test=t) for t in (sweep.paired, sweep.cautious))
+    plain, cautious = (
+        sweep.versus(spread, "sum", "gcn", test=t) for t in (sweep.paired, summaries.cautious)
+    )
     assert cautious.mean == pytest.approx(plain.mean)
     assert cautious.lower < plain.lower < plain.upper < cautious.upper
-    assert "resampled" in sweep.signs(spread, sweep.cautious)[0]["sum − GCN over homophily"].test
+    assert "resampled" in sweep.signs(spread, summaries.cautious)[0]["sum − GCN over homophily"].test
 
 
 PARTS = {  # before, after at a true homophily of 0.3

@@ -15,7 +15,7 @@ from flowprune.experiments import summaries
 from flowprune.experiments.grids import published
 from flowprune.experiments.nodes import NodeTrial, published_settings
 from flowprune.flows.local import GATES
-from flowprune.study.stats import Comparison, holm, mean_interval, paired
+from flowprune.study.stats import Comparison, holm, mean_interval
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "mlp": {"model": "mlp"},
@@ -113,8 +113,7 @@ def best(cells: Cells, table: pd.DataFrame, design: str, among: Sequence[str]) -
 
 def versus(cells: Cells, table: pd.DataFrame, design: str, a: str, b: str) -> Comparison:
     """Test accuracy of variant a minus b in points, paired by graph."""
-    pairs = pd.concat([by_graph(cells[v, design], table) for v in (a, b)], axis=1, join="inner")
-    return paired(pairs.iloc[:, 0], pairs.iloc[:, 1])
+    return summaries.matched(*(by_graph(cells[v, design], table) for v in (a, b)))
 
 
 def best_against_best(cells: Cells, table: pd.DataFrame) -> dict[str, tuple[str, str, Comparison]]:

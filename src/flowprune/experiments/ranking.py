@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from flowprune.experiments.nodes import NodeTrial, reported
-from flowprune.experiments.summaries import by_split, has_report, interval, points
-from flowprune.study.stats import Comparison, holm, paired, resampled
+from flowprune.experiments.summaries import by_split, cautious, has_report, interval, matched, points
+from flowprune.study.stats import Comparison, holm, paired
 
 Cells = Mapping[tuple[str, str], Sequence[NodeTrial]]
 
@@ -63,8 +63,7 @@ def orders(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
         accuracy = {m: by_split(points(cells[dataset, m], table)) for m in told}
         for a, b in combinations(sorted(told, key=told.__getitem__, reverse=True), 2):
             if told[a] > told[b]:
-                both = pd.concat([accuracy[a], accuracy[b]], axis=1, join="inner")
-                measured = resampled(both.iloc[:, 0], both.iloc[:, 1], train=0.48, test=0.2)
+                measured = matched(accuracy[a], accuracy[b], cautious)
                 found.append((dataset, a, b, told[a] - told[b], measured))
     p = holm([c.p for *_, c in found])
     return pd.DataFrame(
@@ -109,6 +108,22 @@ def by_gap(pairs: pd.DataFrame) -> pd.DataFrame:
         counts.assign(pairs=counts.sum(axis=1))
         .reset_index(names="published difference")
         .astype({"published difference": str})
+    )
+
+
+def orders_in_words(pairs: pd.DataFrame, large: float = 20) -> str:
+    """How :func:`orders` came out, and where those with a large published difference (points) lie, as a sentence."""
+    counts = pairs.verdict.value_counts()
+    far = pairs[pairs.published >= large].measured
+    told = (
+        f"{len(pairs)} pairs of models: {counts.get('survives', 0)} published orders survive, "
+        f"{counts.get('open', 0)} stay open, {counts.get('reversed', 0)} are reversed."
+    )
+    if far.empty:
+        return told
+    return (
+        f"{told} The {len(far)} pairs with a published difference of {large:g} points or more measure between "
+        f"{far.min():.1f} and {far.max():.1f}, {far.median():.1f} in the median."
     )
 
 
@@ -175,3 +190,14 @@ def explained(cells: Mapping[str, Sequence[NodeTrial]], table: pd.DataFrame) -> 
             (change, parts[change].mean(), c.mean, f"{c.lower:.1f} to {c.upper:.1f}", f"{p[change]:.3f}")
         )
     return pd.DataFrame(rows, columns=["change", "accuracy", "difference", "95 % interval", "adj. p"])
+
+
+def most_gained(tables: Mapping[str, pd.DataFrame]) -> str:
+    """Of the changes in the tables of :func:`explained`, by data set, the one that gains most, as a sentence."""
+    lines = []
+    for dataset, rows in tables.items():
+        best = rows.loc[rows.difference[1:].idxmax()]
+        lines.append(f"{dataset}, {best.change}: {best.difference:+.1f} points (adj. p {best['adj. p']})")
+    if not lines:
+        return "No change to the settings was asked for in this run."
+    return f"The change that gains most on each data set where changes were tried: {'; '.join(lines)}."

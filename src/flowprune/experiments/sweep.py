@@ -6,7 +6,7 @@ first averages each sample over the levels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -14,19 +14,10 @@ import numpy as np
 import pandas as pd
 
 from flowprune.experiments.evolution import EvolutionTrial
-from flowprune.study.stats import (
-    RESAMPLES,
-    SEED,
-    Comparison,
-    Interval,
-    holm,
-    mean_interval,
-    paired,
-    resampled,
-)
+from flowprune.experiments.summaries import Test, matched
+from flowprune.study.stats import RESAMPLES, SEED, Comparison, Interval, holm, mean_interval, paired
 
 Cells = Mapping[tuple[str, float], Sequence[EvolutionTrial]]
-Test = Callable[[pd.Series, pd.Series], Comparison]
 SAMPLE = ["graph", "split"]
 
 
@@ -81,17 +72,11 @@ def samples(rows: pd.DataFrame, variant: str, value: str = "test", level: float 
     return (part if level is None else part[part.level == level]).groupby(SAMPLE)[value].mean()
 
 
-def cautious(a: pd.Series, b: pd.Series) -> Comparison:
-    """The corrected resampled t-test with the sizes of the splits: pairs whose training nodes overlap tell less."""
-    return resampled(a, b, train=0.48, test=0.2)
-
-
 def versus(
     rows: pd.DataFrame, a: str, b: str, value: str = "test", level: float | None = None, test: Test = paired
 ) -> Comparison:
     """Variant a minus b, paired by graph and split."""
-    pairs = pd.concat([samples(rows, v, value, level) for v in (a, b)], axis=1, join="inner")
-    return test(pairs.iloc[:, 0], pairs.iloc[:, 1])
+    return matched(*(samples(rows, v, value, level) for v in (a, b)), test)
 
 
 def rank_correlation(pairs: pd.DataFrame) -> float:
