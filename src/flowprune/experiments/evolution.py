@@ -18,8 +18,11 @@ from flowprune.dynamics.energy import normalised_energy
 from flowprune.dynamics.spectra import Spectrum
 from flowprune.experiments.nodes import NodeTrial, operator, prepared
 from flowprune.flows.attention import GAT
-from flowprune.flows.convolution import GCN
+from flowprune.flows.convolution import DAGNN, GCN
+from flowprune.flows.dynamo import DynamoGAT
+from flowprune.flows.gating import GradientGating
 from flowprune.flows.gradient import GRAFF
+from flowprune.flows.wave import GraphCON
 from flowprune.graphs import Graph
 from flowprune.study.specs import spec
 
@@ -75,15 +78,26 @@ def trajectory(flow: nn.Module | None, F0: Tensor, adjacency: Tensor) -> list[Te
         return [F0]
     if isinstance(flow, GRAFF):
         return flow.trajectory(F0, adjacency)
-    if not isinstance(flow, GCN | GAT):
-        raise TypeError(f"the states of {type(flow).__name__} cannot be read; of GRAFF, GCN and GAT they can")
     states: list[Tensor] = []
-    # a layer drops out from its state first, which changes nothing in evaluation mode
-    hooks = [layer.register_forward_pre_hook(lambda _, F: states.append(F[0])) for layer in flow.dropouts]
+    # nothing drops out in evaluation mode, so what enters a layer is the state
+    hooks = [module.register_forward_pre_hook(lambda _, F: states.append(F[0])) for module in entered(flow)]
     last = flow(F0, adjacency)
     for hook in hooks:
         hook.remove()
     return [*states, last]
+
+
+def entered(flow: nn.Module) -> Sequence[nn.Module]:
+    """The modules that every state but the last enters, in order. Raises TypeError where they are not known."""
+    if isinstance(flow, GCN | GAT):
+        return list(flow.dropouts)
+    if isinstance(flow, DynamoGAT):
+        return list(flow.layers)
+    if isinstance(flow, GradientGating | GraphCON):
+        return [flow.dropout]
+    if isinstance(flow, DAGNN):
+        return [flow.gate]
+    raise TypeError(f"the states of {type(flow).__name__} cannot be read")
 
 
 def predictions(graph: Graph, predicted: Tensor, test: Tensor) -> dict[str, Any]:

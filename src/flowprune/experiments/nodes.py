@@ -29,6 +29,8 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
+# models that always have unit self-loops; those from "pairnorm" on are deep networks
+LOOPED = ("gcn", "gat", "grand", "graphcon", "pairnorm", "dropedge", "g2", "dagnn", "dynamo")
 PER_REPLICA = ("split", "seed", "lr", "weight_decay", "dropout", "input_dropout")
 
 
@@ -104,6 +106,28 @@ class NodeTrial(GraphTrial):
             return 0.0
         graph = prepared(self.dataset, self.component)
         return 1e-6 * self.epochs * graph.n * self.hidden
+
+    def flow(self, seeds: Sequence[int], rates: Sequence[float], operator: Tensor) -> nn.Module | None:
+        """Its flow over ``operator``, one replica a seed with its rate of dropout; None for the perceptron."""
+        d, euler = self.hidden, {"time": self.time, "step": self.step}
+        if self.model == "graff":
+            options = {"trained": self.trained, "omega": self.omega, "source": self.source_term}
+            options |= {"relu": self.relu, "time_dependent": self.time_dependent}
+            return GRAFF(seeds, d, self.structure, batch_norm=self.batch_norm, **options, **euler)
+        if self.model == "graff-local":
+            return LocalGRAFF(seeds, d, self.structure, gate=self.gate, **euler)
+        if self.model == "gcn":
+            return GCN(seeds, d, self.depth, dropout=rates, residual=self.residual)
+        if self.model == "gat":
+            return GAT(seeds, d, self.depth, dropout=rates, heads=self.heads, residual=self.residual)
+        if self.model == "cgnn":
+            return CGNN(seeds, d, **euler)
+        if self.model == "grand":
+            return GRAND(seeds, d, heads=self.heads, recomputed=self.recomputed, **euler)
+        if self.model == "graphcon":
+            swing = {"damping": self.damping, "stiffness": self.stiffness}
+            return GraphCON(seeds, d, dropout=rates, **swing, **euler)
+        return None
 
     @classmethod
     def batch_size(cls, trials: Sequence[Self]) -> int:
@@ -201,37 +225,11 @@ def build(graph: Graph, trials: Sequence[NodeTrial]) -> NodeClassifier:
     # the split is part of the replica's identity: equal seeds on two splits draw independently
     seeds = [1000 * trial.seed + trial.split for trial in trials]
     rates = [trial.dropout for trial in trials]
-    euler = {"time": t.time, "step": t.step}
-    flow: nn.Module | None = None
-    if t.model == "graff":
-        flow = GRAFF(
-            seeds,
-            t.hidden,
-            t.structure,
-            trained=t.trained,
-            omega=t.omega,
-            source=t.source_term,
-            relu=t.relu,
-            time_dependent=t.time_dependent,
-            batch_norm=t.batch_norm,
-            **euler,
-        )
-    elif t.model == "graff-local":
-        flow = LocalGRAFF(seeds, t.hidden, t.structure, gate=t.gate, **euler)
-    elif t.model == "gcn":
-        flow = GCN(seeds, t.hidden, t.depth, dropout=rates, residual=t.residual)
-    elif t.model == "gat":
-        flow = GAT(seeds, t.hidden, t.depth, dropout=rates, heads=t.heads, residual=t.residual)
-    elif t.model == "cgnn":
-        flow = CGNN(seeds, t.hidden, **euler)
-    elif t.model == "grand":
-        flow = GRAND(seeds, t.hidden, heads=t.heads, recomputed=t.recomputed, **euler)
-    elif t.model == "graphcon":
-        flow = GraphCON(seeds, t.hidden, dropout=rates, damping=t.damping, stiffness=t.stiffness, **euler)
+    moved_over = operator(graph, t)
     return NodeClassifier(
         graph.features,
-        operator(graph, t),
-        flow,
+        moved_over,
+        t.flow(seeds, rates, moved_over),
         seeds,
         d=t.hidden,
         classes=graph.num_classes,
@@ -244,7 +242,7 @@ def operator(graph: Graph, trial: NodeTrial) -> Tensor:
     """What the trial's flow moves over: Δ for CGNN, Ā for the others, with unit self-loops where the trial has them."""
     if trial.model == "cgnn":
         return graph.laplacian
-    loops = trial.model in ("gcn", "gat", "grand", "graphcon") or trial.self_loops
+    loops = trial.model in LOOPED or trial.self_loops
     return (graph.with_self_loops() if loops else graph).norm_adjacency
 
 

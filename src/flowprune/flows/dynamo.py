@@ -87,7 +87,7 @@ class PrunedAttention(nn.Module):
         edges, kept = self.pattern
         joins = self.joins[kept]
         row, col = edges.row[joins], edges.col[joins]
-        attention = weights[joins].view(len(row), -1, self.attention.heads).mean(-1)
+        attention = weights[joins].view(len(row), len(self.w), self.attention.heads).mean(-1)
         alive = self.w.T[kept[joins]] > 0
         if not self.rule.adaptive:
             self.τ.copy_(torch.where(self.τ.isnan(), self.rule.threshold(attention, alive), self.τ))

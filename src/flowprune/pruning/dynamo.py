@@ -137,7 +137,8 @@ class Dynamo:
         weak = weaker < self.floor
         if weak.sum(0).max() <= allowed:
             return weaker.masked_fill(weak, 0)
-        return torch.where(weak & (_rank(weaker) < allowed), 0, torch.where(weak, w, weaker))
+        first = _rank(weaker.masked_fill(w == 0, -1))  # what is gone counts before what would now go
+        return torch.where(weak & (first < allowed), 0, torch.where(weak, w, weaker))
 
 
 def _mean(x: Tensor, alive: Tensor) -> Tensor:

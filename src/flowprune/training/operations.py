@@ -10,7 +10,6 @@ from collections import Counter
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 KINDS = ("dense", "sparse", "softmax", "covariance")
@@ -53,11 +52,3 @@ class Operations(TorchDispatchMode):
             else:
                 self.counts["dense"] += 2 * A.numel() * B.shape[-1]
         return func(*args, **(kwargs or {}))
-
-
-def total(counts: Counter[str]) -> int:
-    """All kinds together."""
-    return sum(counts.values())
-
-
-__all__ = ["KINDS", "Operations", "Tensor", "tally", "total"]
