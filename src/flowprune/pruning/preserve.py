@@ -19,7 +19,9 @@ def stationary_covariance(A: Tensor, σ: float = 1.0) -> Tensor:
     """
     abscissa = torch.linalg.eigvals(A).real.max().item()
     if not abscissa < 0:
-        raise ValueError(f"stationary covariance: the spectral abscissa of A is {abscissa:.6g}; allowed is below 0")
+        raise ValueError(
+            f"stationary covariance: the spectral abscissa of A is {abscissa:.6g}; allowed is below 0"
+        )
     noise = -(σ**2) * np.eye(len(A))
     return torch.from_numpy(scipy.linalg.solve_continuous_lyapunov(A.numpy(), noise)).to(A)
 
