@@ -134,7 +134,7 @@ class Reading:
         chosen = [states[m].detach().double() for m in marks(t.depth)]
         size = torch.finfo(torch.float64).tiny
         self.by_layer = {
-            "mu": [oversmoothing.coefficient(F) for F in chosen],
+            "mu": [coefficient(F) for F in chosen],
             "direction": [
                 normalised_energy(looped.to(dtype=torch.float64), F).nan_to_num(0) * (2 / looped.rho)
                 for F in chosen
@@ -154,6 +154,13 @@ class Reading:
         gradient's norm at F(0) over that at F(T), and the share of nodes in the class predicted most often."""
         lists = {name: [_short(v[r]) for v in values] for name, values in self.by_layer.items()}
         return lists | {name: _short(v[r]) for name, v in self.single.items()}
+
+
+def coefficient(F: Tensor, exact: int = 500, pairs: int = 100_000) -> Tensor:
+    """μ of each replica, exactly up to ``exact`` nodes, else from ``pairs`` drawn pairs: standard error below 0.002."""
+    if len(F) <= exact:
+        return oversmoothing.coefficient(F)
+    return oversmoothing.sampled_coefficient(F, pairs, torch.Generator().manual_seed(0))[0]
 
 
 def _short(x: Tensor) -> float:
