@@ -71,7 +71,7 @@ def test_iterations_agree_with_the_dense_matrix(monkeypatch, k):
     for λ, state in zip(found, states, strict=True):
         np.testing.assert_allclose(J @ state.flatten(), λ * state.flatten(), atol=1e-7)
     assert Jacobian(f, X).norm() == pytest.approx(exact.norm(), rel=1e-7)
-    assert Jacobian(f, X).radius() == pytest.approx(exact.radius(), rel=1e-7)
+    assert Jacobian(f, X).radius() == pytest.approx(exact.radius(), rel=1e-4)
 
 
 def test_leading_values_come_by_modulus_with_unit_vectors():

@@ -12,7 +12,8 @@ from torch import Tensor
 def coefficient(X: Tensor, block: int = 1024) -> Tensor:
     """μ(X) = 1/(n(n−1)) Σ_{i≠j} ‖x_i − x_j‖ / (‖x_i‖ + ‖x_j‖) in [0, 1], exactly (arXiv 2412.07243).
 
-    0 when all nodes are equal; a pair of opposite rows counts 1, of two zero rows 0. The scale of X does not matter. Takes O(n² d) time, and memory for ``block`` rows of the distances.
+    0 when all nodes are equal; a pair of opposite rows counts 1, of two zero rows 0. The scale of X does not matter.
+    Takes O(n² d) time, and memory for ``block`` rows of the distances.
 
     Raises ValueError for fewer than two nodes.
 
