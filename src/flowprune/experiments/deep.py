@@ -105,6 +105,8 @@ class DeepTrial(NodeTrial):
         masks = graph.train[[trial.split for trial in trials]]
         read = [Reading(graph, m, t, masks) for m in (fresh, model)]
         costs = cost(graph, fresh, model, masks)
+        if isinstance(model.flow, DynamoGAT):
+            costs |= removed(graph, model.flow)
         for r, (trial, row) in enumerate(zip(trials, rows, strict=True)):
             first, last = (reading.of(r) for reading in read)
             yield trial, row | {f"{name}_at_first": v for name, v in first.items()} | last | costs
@@ -171,8 +173,7 @@ def _short(x: Tensor) -> float:
 def cost(graph: Graph, fresh: NodeClassifier, model: NodeClassifier, train: Tensor) -> dict[str, Any]:
     """Operations of a pass before and after training, by kind, and of a training step; seconds of both passes.
 
-    For one replica. The two models take turns, and the least of three times counts. Of DYNAMO-GAT also the share of
-    edges removed.
+    For one replica. The two models take turns, and the least of three times counts.
     """
     R, told = len(train), dict[str, Any]()
     seconds: dict[str, list[float]] = {"_at_first": [], "": []}
@@ -192,6 +193,25 @@ def cost(graph: Graph, fresh: NodeClassifier, model: NodeClassifier, train: Tens
         loss = sum(nn.functional.cross_entropy(logits[m, r], graph.labels[m]) for r, m in enumerate(train))
         loss.backward()
     told["training_step"] = sum(seen.counts.values()) // R
-    if isinstance(model.flow, DynamoGAT):
-        told["removed"] = _short(model.flow.removed().mean())
+    return told
+
+
+def removed(graph: Graph, flow: DynamoGAT) -> dict[str, Any]:
+    """Of one replica: the share of edges removed, and what tells removed edges from kept ones, averaged over layers.
+
+    That is the share that joins two nodes of one class, and the mean cosine of the two nodes' input features. Zero
+    where nothing is removed, or nothing kept.
+    """
+    joins = flow.layers[0].joins
+    row, col = (end[joins] for end in (flow.layers[0].full.row, flow.layers[0].full.col))
+    X = nn.functional.normalize(graph.features.to_dense(), dim=1)
+    cosine = torch.cat(
+        [(X[i] * X[j]).sum(1) for i, j in zip(row.split(2**14), col.split(2**14), strict=True)]
+    )
+    same = (graph.labels[row] == graph.labels[col]).float()
+    gone = torch.stack([layer.w[0, joins] == 0 for layer in flow.layers]).float()
+    told = {"removed": _short(gone.mean())}
+    for name, part in (("removed", gone), ("kept", 1 - gone)):
+        for what, value in (("same", same), ("cosine", cosine)):
+            told[f"{what}_{name}"] = _short((part * value).sum() / part.sum().clamp_min(1))
     return told
