@@ -187,7 +187,7 @@ def cost(graph: Graph, fresh: NodeClassifier, model: NodeClassifier, train: Tens
                 begun = time.perf_counter()
                 m()
             seconds[suffix].append(time.perf_counter() - begun)
-    told |= {f"seconds{suffix}": round(min(values) / R, 6) for suffix, values in seconds.items()}
+    told |= {f"pass_seconds{suffix}": round(min(values) / R, 6) for suffix, values in seconds.items()}
     with Operations() as seen:
         logits = fresh.train()()
         loss = sum(nn.functional.cross_entropy(logits[m, r], graph.labels[m]) for r, m in enumerate(train))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from flowprune.experiments.deep import DeepTrial
+from flowprune.study.stats import mean_interval, paired
+from flowprune.training.operations import KINDS
 
 SLOW = 4.0  # the time T that a flow in small steps runs for, whatever its depth: τ = min(1, T/depth)
 
@@ -63,3 +67,157 @@ def grid(
         for v in variants
         for L in depths
     }
+
+
+# --- what is read from the rows --------------------------------------------------------------------------------------
+
+Cells = Mapping[tuple[str, int], Sequence[DeepTrial]]
+READINGS = ("DYNAMO (−)", "DYNAMO (+)", "DYNAMO (corr)")
+SLOW_PAIR = ("DYNAMO (−), small steps", "GAT, small steps")
+
+
+def runs_of(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
+    """One row a finished run: ``graph``, ``variant``, ``layers``, ``run``, ``accuracy`` (points), all other results."""
+    done = table[table.status == "done"].drop_duplicates("key").set_index("key")
+    told = [
+        {"graph": t.dataset, "variant": v, "layers": L, "run": i, "key": t.key}
+        for (v, L), trials in cells.items()
+        for i, t in enumerate(trials)
+        if t.key in done.index
+    ]  # a trial may belong to two variants: a residual GAT of four layers takes small steps already
+    rows = pd.DataFrame(told).join(done.drop(columns=["depth", "dataset"]), on="key")
+    return rows.assign(accuracy=100 * rows.test_accuracy.astype(float))
+
+
+def by_depth(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, least and largest accuracy of every (graph, variant, layers), with the number of runs."""
+    grouped = rows.groupby(["graph", "variant", "layers"], sort=False).accuracy
+    return grouped.agg(mean="mean", low="min", high="max", runs="count").reset_index()
+
+
+def fall(summary: pd.DataFrame, variant: str) -> pd.Series:
+    """By graph: mean accuracy at a variant's best depth minus that at the deepest, points; 0 where that is the best."""
+    means = summary[summary.variant == variant].pivot(index="graph", columns="layers", values="mean")
+    return means.max(axis=1) - means[means.columns.max()]
+
+
+def kept(rows: pd.DataFrame, variant: str, suffix: str = "") -> float:
+    """The least, over graphs, of μ after the deepest network over μ of its input, averaged over runs."""
+    part = rows[(rows.variant == variant) & (rows.layers == rows.layers.max())]
+    ratio = [μ[-1] / max(μ[0], 1e-12) for μ in part[f"mu{suffix}"]]
+    return float(pd.Series(ratio, index=part.graph).groupby(level=0).mean().min())
+
+
+def lead(rows: pd.DataFrame, a: str, b: str) -> float:
+    """The least, over graphs, of the lower end of a minus b at the deepest, paired by run (95 % t-interval, points)."""
+    deepest = rows[rows.layers == rows.layers.max()]
+    both = deepest[deepest.variant.isin((a, b))].pivot(
+        index=["graph", "run"], columns="variant", values="accuracy"
+    )
+    ends = [paired(part[a], part[b]).lower for _, part in both.dropna().groupby(level=0)]
+    return min(ends) if ends else float("nan")
+
+
+def better(summary: pd.DataFrame) -> str:
+    """The reading of DYNAMO-GAT of the highest mean accuracy at the deepest, averaged over graphs."""
+    deepest = summary[(summary.layers == summary.layers.max()) & summary.variant.isin(READINGS)]
+    return deepest.groupby("variant")["mean"].mean().idxmax()
+
+
+def depth_evidence(rows: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim D7."""
+    summary = by_depth(rows)
+    best = better(summary)
+    falls = fall(summary, best)
+    plain = rows[(rows.layers == rows.layers.max()) & rows.variant.isin(("GCN", "GAT", *READINGS))]
+    return _size(rows) | {
+        "fall": falls.max(),
+        "least_fall": falls.min(),
+        "slow_fall": fall(summary, SLOW_PAIR[0]).max(),
+        "lead": lead(rows, best, "GAT"),
+        "slow_lead": lead(rows, *SLOW_PAIR),
+        "mu": kept(rows, best),
+        "untrained": float((plain.train_accuracy < 0.5).mean()),
+    }
+
+
+def _size(rows: pd.DataFrame) -> dict[str, int]:
+    cells = rows.groupby(["graph", "variant", "layers"]).size()
+    return {"graphs": rows.graph.nunique(), "runs": int(cells.min()), "deepest": int(rows.layers.max())}
+
+
+def dagnn_evidence(rows: pd.DataFrame, faster: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim R1; ``faster``: the same networks at ten times the learning rate."""
+    falls = fall(by_depth(rows), "DAGNN")
+    again = fall(by_depth(faster), "DAGNN").max()
+    return _size(rows) | {"fall": falls.max(), "least_fall": falls.min(), "rate": again}
+
+
+def gating_evidence(rows: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim R5."""
+    name = "G²-GAT"
+    return _size(rows) | {
+        "mu": kept(rows, name),
+        "mu_first": kept(rows, name, "_at_first"),
+        "fall": fall(by_depth(rows), name).max(),
+        "lead": lead(rows, name, "GAT"),
+    }
+
+
+def operations(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of every (graph, variant, layers): operations of an inference pass in 10⁹ by kind, of a training step, accuracy
+    (points) and accuracy per 10⁹ operations."""
+    parts = rows.assign(**{kind: rows[kind].astype(float) / 1e9 for kind in (*KINDS, "training_step")})
+    columns = [*KINDS, "training_step", "accuracy"]
+    table = parts.groupby(["graph", "variant", "layers"], sort=False)[columns].mean().reset_index()
+    table["inference"] = table[list(KINDS)].sum(axis=1)
+    return table.assign(efficiency=table.accuracy / table.inference)
+
+
+def cost_evidence(rows: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim D8."""
+    table = operations(rows)
+    ratio, deepest = {}, {}
+    for graph, part in table.groupby("graph"):
+        ratio[graph] = _against(part)
+        deepest[graph] = _against(part[part.layers == part.layers.max()])
+    first = table[table.graph == table.graph.iloc[0]]
+    ours = first[first.variant.isin(READINGS) & (first.layers == first.layers.max())].inference.mean()
+    plain = first[(first.variant == "GCN") & (first.layers == first.layers.min())].inference.item()
+    share = lambda values: sum(v > 1 for v in values) / len(values)  # noqa: E731
+    size = _size(rows)
+    del size["deepest"]
+    return size | {
+        "share": share(ratio.values()),
+        "least": min(ratio.values()),
+        "most": max(ratio.values()),
+        "deepest_share": share(deepest.values()),
+        "ours": ours / plain,
+    }
+
+
+def _against(part: pd.DataFrame) -> float:
+    """The highest accuracy per operation of DYNAMO-GAT over that of all others."""
+    ours = part.variant.isin((*READINGS, SLOW_PAIR[0]))
+    return part[ours].efficiency.max() / part[~ours].efficiency.max()
+
+
+def removed_edges(rows: pd.DataFrame) -> pd.DataFrame:
+    """Networks that lost an edge: cosine of input features and share of one class, of removed minus kept edges."""
+    pruned = rows[rows.removed.fillna(0).astype(float) > 0]
+    difference = {
+        what: (pruned[f"{what}_removed"] - pruned[f"{what}_kept"]).astype(float)
+        for what in ("cosine", "same")
+    }
+    return pruned[["graph", "variant", "layers", "removed"]].assign(**difference)
+
+
+def removal_evidence(rows: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim D12."""
+    pruned = removed_edges(rows)
+    told: dict[str, Any] = {"networks": len(pruned)}
+    for name, variant in zip(("minus", "plus", "correlation"), READINGS, strict=True):
+        values = pruned[pruned.variant == variant].cosine
+        i = mean_interval(values) if len(values) > 1 else None
+        told |= {f"{name}_upper": i.upper if i else 0.0, f"{name}_lower": i.lower if i else 0.0}
+    return told
