@@ -1,6 +1,8 @@
 """What a trial is, for each body of work: the only place that ties systems to the study."""
 
+from flowprune.experiments.attention import AttentionTrial
 from flowprune.experiments.cost import CostTrial
+from flowprune.experiments.decay import DecayTrial
 from flowprune.experiments.depth import DepthTrial
 from flowprune.experiments.evolution import EvolutionTrial
 from flowprune.experiments.nodes import NodeTrial
@@ -9,7 +11,9 @@ from flowprune.experiments.speed import SpeedTrial
 from flowprune.experiments.subsets import SubsetTrial
 
 __all__ = [
+    "AttentionTrial",
     "CostTrial",
+    "DecayTrial",
     "DepthTrial",
     "EvolutionTrial",
     "NodeTrial",
