@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowprune.experiments import between, cost, mixed, scaling, subsets, table
+from flowprune.experiments import attention, between, cost, decay, mixed, scaling, subsets, table
 from flowprune.experiments.depth import depths
 from flowprune.experiments.grids import (
     LABELS,
@@ -47,6 +47,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         ],
         "table-resplit": lambda: [t for part in table.resplit(_finals()).values() for t in part],
         "depth": lambda: depths("cora"),
+        "attention": lambda: [*attention.maps(), *decay.deep()],
         "nodes-mixed": _mixed,
         "subsets": lambda: [t for part in subsets.grid().values() for t in part],
         "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
