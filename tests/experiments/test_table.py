@@ -154,6 +154,19 @@ def test_subsets_are_read_from_the_trained_model(monkeypatch):
     assert subsets.shares(table_)["syn-cora?n=120&m=1&homophily=0.8"] == pytest.approx(share.mean())
 
 
+def test_one_node_of_a_small_set_may_tip_and_the_sizes_may_not():
+    cells = subsets.grid(
+        ["syn-cora?n=120&m=1&homophily=0.8"], ["csbm?n=300&degree=2"], settings="cora", splits=1, epochs=2
+    )
+    for trial, *_ in cells.values():
+        ((_, row),) = subsets.SubsetTrial.run([trial])
+        for name in ("inside", "outside"):
+            size = row[f"{name}_nodes"]
+            assert trial.tolerance[name] == pytest.approx(max(0.06, 1.5 / size))
+            assert trial.tolerance[f"{name}_nodes"] == 0
+        assert trial.tolerance["val_accuracy"] == NodeTrial.tolerance["val_accuracy"]
+
+
 def test_a_split_of_the_component_alone_is_seen(tmp_path, monkeypatch):
     graph = load("csbm?n=90&degree=2&features=5")
     inside = subsets.largest(graph)

@@ -78,7 +78,7 @@ def _trial(row: Row) -> tuple[Trial | None, str, str]:
         return None, "failed", f"its spec has the key {trial.key}"
     if reason := trial.unavailable():
         return None, "skipped", reason
-    if not cls.tolerance:
+    if not trial.tolerance:
         return None, "skipped", f"experiment {row['experiment']!r} states no tolerance"
     return trial, "", ""
 
