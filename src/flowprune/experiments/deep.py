@@ -133,7 +133,8 @@ class Reading:
             [nn.functional.cross_entropy(logits[m, r], graph.labels[m]) for r, m in enumerate(train)]
         )
         start, end = torch.autograd.grad(losses.sum(), [F0, states[-1]])
-        chosen = [states[m].detach().double() for m in marks(t.depth)]
+        read = [states[m] for m in marks(t.depth)[:-1]] + [states[-1]]  # the last is what is decoded
+        chosen = [F.detach().double() for F in read]
         size = torch.finfo(torch.float64).tiny
         self.by_layer = {
             "mu": [coefficient(F) for F in chosen],

@@ -1,0 +1,174 @@
+"""Figures of the chapter on depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from flowprune.experiments.deep import marks
+from flowprune.experiments.depth_study import READINGS, by_depth
+from flowprune.study.figures import COLOUR, INK
+
+PANELS = {  # which networks share a panel; GAT is in all of them
+    "plain": ("GCN", "GAT"),
+    "remedies": ("GAT", "residual GAT", "PairNorm", "DropEdge", "G²-GAT"),
+    "other flows": ("GAT", "GAT, small steps", "GraphCON", "DAGNN", "GRAFF"),
+    "pruned": ("GAT", *READINGS, "DYNAMO (−), small steps"),
+}
+STYLE = {  # networks of one family share a colour and differ in line and marker
+    "GCN": ("GCN", "-o"),
+    "GAT": ("GAT", "-s"),
+    "residual GAT": ("residual GCN", "-o"),
+    "PairNorm": ("CGNN", "--^"),
+    "DropEdge": ("GRAFF sum", ":v"),
+    "G²-GAT": ("GRAFF neg-prod", "-D"),
+    "GAT, small steps": ("residual GCN", "--o"),
+    "GraphCON": ("GraphCON", "-^"),
+    "DAGNN": ("GRAFF prod", "-v"),
+    "GRAFF": ("GRAFF diag", "-D"),
+    "DYNAMO (−)": ("GRAND", "-o"),
+    "DYNAMO (+)": ("GRAND", "--^"),
+    "DYNAMO (corr)": ("GRAND", ":v"),
+    "DYNAMO (−), small steps": ("GRAFF DD", "-D"),
+}
+
+
+def _style(variant: str) -> dict[str, object]:
+    model, line = STYLE[variant]
+    return {"color": COLOUR[model], "linestyle": line[:-1], "marker": line[-1], "markersize": 4}
+
+
+def _by_depth(axis: Axes, layers: Sequence[int]) -> None:
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(layers, [str(m) for m in layers])
+    axis.minorticks_off()
+
+
+def accuracy(rows: pd.DataFrame) -> Figure:
+    """Test accuracy over depth, a row a graph and a panel a family; bars from the lowest to the highest run."""
+    summary = by_depth(rows)
+    graphs, layers = list(dict.fromkeys(rows.graph)), sorted(rows.layers.unique())
+    fig, axes = plt.subplots(
+        len(graphs),
+        len(PANELS),
+        figsize=(7, 0.6 + 2.5 * len(graphs)),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+    )
+    for line, graph in zip(axes, graphs, strict=True):
+        for axis, (title, variants) in zip(line, PANELS.items(), strict=True):
+            for variant in variants:
+                part = summary[(summary.graph == graph) & (summary.variant == variant)].sort_values("layers")
+                axis.plot(part.layers, part["mean"], label=variant, lw=1.4, **_style(variant))
+                axis.vlines(part.layers, part.low, part.high, color=COLOUR[STYLE[variant][0]], lw=0.9)
+            _by_depth(axis, layers)
+            axis.tick_params(labelsize=8)
+            if graph == graphs[0]:
+                axis.set_title(title)
+            if graph == graphs[-1]:
+                axis.set_xlabel("layers")
+                axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.28), handlelength=2.4)
+        line[0].set_ylabel(f"{graph}\ntest accuracy, %", fontsize=9)
+    return fig
+
+
+def alike(rows: pd.DataFrame) -> Figure:
+    """μ by layer of the deepest networks, one run each: dashed before training, solid after."""
+    deepest = rows[(rows.layers == rows.layers.max()) & (rows.run == 0)]
+    graphs = list(dict.fromkeys(rows.graph))
+    layers = marks(int(rows.layers.max()))
+    fig, axes = plt.subplots(
+        len(graphs),
+        len(PANELS),
+        figsize=(7, 0.6 + 2.3 * len(graphs)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    places = np.arange(len(layers))
+    for line, graph in zip(axes, graphs, strict=True):
+        for axis, (title, variants) in zip(line, PANELS.items(), strict=True):
+            for variant in variants:
+                for _, row in deepest[(deepest.graph == graph) & (deepest.variant == variant)].iterrows():
+                    colour = COLOUR[STYLE[variant][0]]
+                    axis.plot(places, np.maximum(row.mu_at_first, 1e-8), "--", color=colour, lw=1)
+                    style = _style(variant) | {"linestyle": "-"}
+                    axis.plot(places, np.maximum(row.mu, 1e-8), lw=1.4, label=variant, **style)
+            axis.set_yscale("log")
+            axis.set_xticks(places[::2], [str(m) for m in layers[::2]])
+            axis.tick_params(labelsize=8)
+            if graph == graphs[0]:
+                axis.set_title(title)
+            if graph == graphs[-1]:
+                axis.set_xlabel("after layer")
+                axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+        line[0].set_ylabel(f"{graph}\nμ", fontsize=9)
+    return fig
+
+
+def failure(rows: pd.DataFrame) -> Figure:
+    """Each network before training: how much of μ is left at its end, and of the gradient at its beginning; filled
+    marks are networks that later fit nine tenths of their training nodes."""
+    left = np.array([μ[-1] / max(μ[0], 1e-12) for μ in rows.mu_at_first])
+    gradient = rows.gradient_at_first.astype(float).to_numpy()
+    learned = (rows.train_accuracy >= 0.9).to_numpy()
+    fig, axis = plt.subplots(figsize=(7, 3.8))
+    for variant in dict.fromkeys(rows.variant):
+        here = (rows.variant == variant).to_numpy()
+        colour, marker = COLOUR[STYLE[variant][0]], STYLE[variant][1][-1]
+        for filled in (True, False):
+            part = here & (learned == filled)
+            x, y = np.maximum(left[part], 1e-10), np.clip(gradient[part], 1e-20, 1e20)
+            axis.scatter(
+                x, y, s=24, marker=marker, edgecolors=colour, facecolors=colour if filled else "none"
+            )
+        axis.scatter([], [], s=24, marker=marker, color=colour, label=variant)
+    axis.axhline(1, color=INK, lw=0.8, ls=":")
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel("μ after the last layer / μ of the input, before training")
+    axis.set_ylabel("gradient at the first state / at the last")
+    axis.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def efficiency(table: pd.DataFrame) -> Figure:
+    """Accuracy over the operations of an inference pass, a line a network over its depths, a panel a graph."""
+    graphs = list(dict.fromkeys(table.graph))
+    fig, axes = plt.subplots(
+        1, len(graphs), figsize=(7, 3.9 if len(graphs) == 1 else 3.2), sharey=True, squeeze=False
+    )
+    for axis, graph in zip(axes[0], graphs, strict=True):
+        for variant, part in table[table.graph == graph].groupby("variant", sort=False):
+            part = part.sort_values("layers")
+            axis.plot(part.inference, part.accuracy, lw=1.2, label=variant, **_style(variant))
+        axis.set_xscale("log")
+        axis.set_title(graph)
+        axis.set_xlabel("operations of a pass, 10⁹")
+    axes[0, 0].set_ylabel("test accuracy, %")
+    axes[0, -1].legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def removed(pruned: pd.DataFrame) -> Figure:
+    """Removed minus kept edges, a point a network: cosine of the input features, and share that joins one class."""
+    names = {"cosine": "cosine of features", "same": "share within one class"}
+    fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
+    rng = np.random.default_rng(0)
+    for axis, (what, title) in zip(axes, names.items(), strict=True):
+        for place, variant in enumerate(READINGS):
+            x = pruned[pruned.variant == variant][what].astype(float)
+            y = place + rng.uniform(-0.2, 0.2, len(x))
+            axis.plot(x, y, ".", color=COLOUR["GRAND"], alpha=0.6)
+            if len(x):
+                axis.plot([x.mean()] * 2, [place - 0.35, place + 0.35], color=INK, lw=2)
+        axis.axvline(0, color=INK, lw=0.8, ls=":")
+        axis.set_xlabel(f"{title}, removed − kept")
+    axes[0].set_yticks(range(len(READINGS)), READINGS)
+    return fig
