@@ -128,3 +128,9 @@ def test_the_covariance_of_fresh_noise_is_white_and_of_one_layer_its_square():
     eye = torch.eye(len(J), dtype=torch.float64)
     assert (fresh - eye).abs().max() < 0.02
     assert (one - eye - J @ J.T).abs().max() < 0.03
+
+
+def test_the_summaries_of_errors():
+    z = rng(3).standard_normal(400)
+    assert theory.normal_p(z) > 0.05 and theory.normal_p(2 * z) < 1e-3 and theory.normal_p(z + 0.3) < 1e-3
+    assert theory.slope([1.0, 4.0, 16.0], [3.0, 1.5, 0.75]) == pytest.approx(-0.5)

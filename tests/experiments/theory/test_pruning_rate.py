@@ -120,3 +120,10 @@ def test_accuracy_without_edges_is_that_of_the_features():
     deep = theory.accuracies(SCENE, "plus", [1.0], layers=9, splits=2)
     np.testing.assert_allclose(found[:, 1], deep[:, 0])
     assert found.shape == (2, 2) and ((found >= 0) & (found <= 1)).all()
+
+
+def test_interior_asks_for_more_than_both_ends():
+    wobble = 0.01 * np.random.default_rng(0).standard_normal((6, 3))
+    assert theory.interior(np.array([0.5, 0.8, 0.6]) + wobble)
+    assert not theory.interior(np.array([0.5, 0.8, 0.8]) + wobble)
+    assert not theory.interior(np.array([0.8, 0.8, 0.5]) + wobble)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.linalg
 import torch
-from scipy.stats import rankdata
+from scipy.stats import kstest, rankdata
 from torch import Tensor
 
 from flowprune.dynamics.jacobian import lyapunov_covariance
@@ -218,6 +218,16 @@ def rates(J: Tensor, pairs: Tensor, lengths: Sequence[int], runs: int, seed: int
         measured = by_run.square().mean().sqrt().item()
         rows.append({"T": T, "measured": measured, "exact": exact, "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def normal_p(z: Sequence[float]) -> float:
+    """p of the Kolmogorov-Smirnov test that these numbers are standard normal."""
+    return float(kstest(z, "norm").pvalue)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Slope of log y over log x, by least squares."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 # --- can one tell an edge by its score? -------------------------------------------------------------------------------

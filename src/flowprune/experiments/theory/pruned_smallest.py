@@ -53,3 +53,8 @@ def smallest(part: Part, recalibrated: bool) -> tuple[str, Layer]:
         if not part(layer, layer.pruned(recalibrated)):
             return name, layer
     raise LookupError("no counterexample among connected graphs of 2 to 5 nodes")
+
+
+def breaks(part: Part, recalibrated: bool) -> bool:
+    """Whether some layer of :func:`layers` breaks ``part``."""
+    return any(not part(layer, layer.pruned(recalibrated)) for _, layer in layers())

@@ -175,3 +175,10 @@ def accuracies(scene: Scene, sign: str, shares: Sequence[float], layers: int, sp
             right = (X[test] @ fit).argmax(1) == scene.graph.labels[test]
             found[split, at] = right.double().mean()
     return found
+
+
+def interior(found: np.ndarray) -> bool:
+    """Whether some inner share is better than both ends by more than two standard errors: ``[splits, shares]``."""
+    better = found[:, 1:-1, None] - found[:, None, [0, -1]]
+    error = better.std(0, ddof=1) / len(found) ** 0.5
+    return bool((better.mean(0) > 2 * error).all(1).any())
