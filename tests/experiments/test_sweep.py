@@ -144,9 +144,7 @@ def test_crossings_are_told_or_their_absence():
 
 def test_the_cautious_test_knows_that_splits_overlap(noisy):
     spread = noisy.assign(test=noisy.test + noisy.split * (noisy.variant == "sum"))
-    plain, cautious = (
-        sweep.versus(spread, "sum", "gcn", test=t) for t in (sweep.paired, summaries.cautious)
-    )
+    plain, cautious = (sweep.versus(spread, "sum", "gcn", test=t) for t in (sweep.paired, summaries.cautious))
     assert cautious.mean == pytest.approx(plain.mean)
     assert cautious.lower < plain.lower < plain.upper < cautious.upper
     assert "resampled" in sweep.signs(spread, summaries.cautious)[0]["sum − GCN over homophily"].test
