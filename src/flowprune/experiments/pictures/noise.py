@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import networkx as nx
@@ -128,7 +129,7 @@ def collapse(
     for σ, (measured, closed) in one_state.items():
         left.semilogx(rates, closed, color=shade[σ], lw=1.2)
         left.semilogx(rates, measured, "o", color=shade[σ], ms=3, label=f"σ = {σ:g}")
-    for (σ, measured), mark in zip(draws.items(), "os^Dv", strict=False):
+    for (σ, measured), mark in zip(draws.items(), cycle("os^Dv<>"), strict=False):
         right.semilogx(rates, measured, mark, mfc="none", color=INK, ms=4, label=f"σ = {σ:g}")
     left.set(xlabel="r₀", ylabel="share of edges removed", title="one state")
     right.set(xlabel="r₀σ²", title="draws")
@@ -180,5 +181,5 @@ def best_share(shares: Sequence[float], found: Mapping[tuple[float, str], np.nda
             axis.errorbar(shares, values.mean(0), error, fmt=style, color=colour, ms=3.5, lw=1.2, label=sign)
         axis.set(title=f"homophily {level:g}", xlabel="share removed")
     axes[0, 0].set_ylabel("test accuracy, %")
-    axes[0, 0].legend()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return fig
