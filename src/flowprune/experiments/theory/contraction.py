@@ -183,13 +183,18 @@ def coefficient_by_gap(graph: Graph, rng: np.random.Generator, d: int) -> Tested
 
 
 def coefficient_by_contraction(graph: Graph, rng: np.random.Generator, d: int) -> Tested:
-    """μ(X(t)) ≤ ‖W‖^t μ(X(0)), K = 0, as printed. Ours: W = cI does not change μ at all."""
+    """μ(X(t)) ≤ c^t μ(X(0)) as printed, for W = cI and K = 0: μ does not see c.
+
+    Ours, for a layer with a bias and ‖W‖₂ = c < 1: μ(X(t)) ≤ 2c^t max_i ‖x_i(0) − x*‖ / ‖x*‖.
+    """
     c, X, scale = chain(graph, rng, slope=1.0), features(graph, rng, d), rng.uniform(0.2, 0.9)
-    first, printed, ours, Y = coefficient(X).item(), [], [], X
+    layer = drawn(graph, rng, d, scale)
+    x, Y, first = consensus(layer), X, coefficient(X).item()
+    away, printed, ours = (widest(X - x) / x.norm()).item(), [], []
     for t in range(1, STEPS):
-        X, Y = scale * (c.A @ X), c.A @ Y
+        X, Y = scale * (c.A @ X), layer(Y)
         printed.append(coefficient(X).item() - scale**t * first)
-        ours.append(abs(coefficient(X).item() - coefficient(Y).item()))
+        ours.append(coefficient(Y).item() - 2 * scale**t * away)
     return Tested(max(printed), max(ours))
 
 

@@ -71,9 +71,8 @@ PARTS = (
     Part(
         3,
         "μ(X(t)) ≤ c^t μ(X(0))",
-        "none: W = cI leaves μ as it is",
+        "≤ 2c^t max_i ‖x_i(0) − x*‖/‖x*‖, with a bias",
         tests.connected(tests.coefficient_by_contraction),
-        repair=False,
     ),
     Part(3, "lim μ ≤ |λ₂|‖X*‖_F / (2 min_i ‖x*_i‖)", "lim μ = 0 where X* ≠ 0", tests.connected(tests.limit)),
     Part(3, "attractor dimension ≤ rank Cov X*", "it is a point, and both are 0", tests.at_the_fixed_point),
