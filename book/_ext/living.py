@@ -26,6 +26,7 @@ from flowprune.study import citation, claims
 ROOMS = {
     "graphs": "Graphs",
     "training": "Training",
+    "pruning": "Pruning",
     "flows": "Flows",
     "dynamics": "Dynamics",
     "experiments": "Experiments",

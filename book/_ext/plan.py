@@ -10,20 +10,22 @@ PLACE = {  # room -> (middle, floor); imports must run to lower floors
     "experiments": (240, 1),
     "flows": (130, 2),
     "dynamics": (345, 2),
-    "training": (100, 3),
-    "graphs": (350, 3),
-    "study": (600, 3),
+    "pruning": (240, 3),
+    "training": (100, 4),
+    "graphs": (350, 4),
+    "study": (600, 4),
 }
 ABOUT = {
     "cli": "the command flowprune",
     "experiments": "what a trial is",
     "flows": "one equation, one class",
     "dynamics": "energy, spectra",
+    "pruning": "rules that remove edges",
     "training": "the replica axis, fit",
     "graphs": "one Graph, data sets",
     "study": "trials, claims, figures, book",
 }
-WIDTH, HEIGHT, ROOM, TALL = 700, 400, 190, 54
+WIDTH, HEIGHT, ROOM, TALL = 700, 490, 190, 54
 
 
 def imports(package: Path) -> set[tuple[str, str]]:
@@ -53,7 +55,7 @@ def _names(node: ast.AST, here: tuple[str, ...]) -> list[str]:
 
 def svg(package: Path) -> str:
     """The rooms on their floors with an arrow for each import between rooms, as one accessible picture."""
-    place = {room: (x, 12 + floor * (HEIGHT - 24 - TALL) / 3) for room, (x, floor) in PLACE.items()}
+    place = {room: (x, 12 + floor * (HEIGHT - 24 - TALL) / 4) for room, (x, floor) in PLACE.items()}
     arrows = sorted(imports(package))
     shapes = [_arrow(*place[a], *place[b]) for a, b in arrows]
     shapes += [_room(room, *at) for room, at in place.items()]
@@ -66,7 +68,7 @@ def svg(package: Path) -> str:
     return (
         f'```{{raw}} html\n<svg class="fp-plan" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-labelledby="fp-plan-title">'
-        f'<title id="fp-plan-title">The rooms of the library on four floors: {told}.'
+        f'<title id="fp-plan-title">The rooms of the library on five floors: {told}.'
         f"</title><defs>{marker}</defs>{''.join(shapes)}</svg>\n```\n"
     )
 
