@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -144,6 +145,39 @@ def closed_shares(scene: Scene, σ: float, rates: Sequence[float], ε: float) ->
 def rate_for(share: float, rates: Sequence[float], removed: np.ndarray) -> float:
     """The r₀ at which this share is removed, between the rates of a grid, on a logarithmic scale."""
     return float(np.exp(np.interp(share, removed, np.log(rates))))
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is removed at several σ and r₀.
+
+    one: by σ the shares measured over one state and those of the closed form. draws: by σ the shares over draws, at
+    rates r₀/σ². recalibrated: the largest difference that noise makes to shares with recalibration, against the same
+    rule on the mean scores. rates: reading, σ, and the r₀ for the wanted share, ``measured`` and ``closed``.
+    """
+
+    one: dict[float, tuple[np.ndarray, np.ndarray]]
+    draws: dict[float, np.ndarray]
+    recalibrated: float
+    rates: pd.DataFrame
+
+
+def removal(
+    scene: Scene, noises: Sequence[float], grid: np.ndarray, wanted: float, ε: float, seed: int
+) -> Removal:
+    """Both readings at every σ of ``noises`` and every r₀ of ``grid``; fresh noise for each σ."""
+    one, draws, worst, rows = {}, {}, 0.0, []
+    for k, σ in enumerate(noises):
+        rng = np.random.default_rng([seed, k])
+        S = scores(scene, "one state", σ, rng)
+        one[σ] = shares(scene, S, grid, ε), closed_shares(scene, σ, grid, ε)
+        noisy, plain = (recalibrated_shares(scene, x, grid, ε) for x in (S, mean_scores(scene, σ)))
+        worst = max(worst, float(np.abs(noisy - plain).max()))
+        draws[σ] = shares(scene, scores(scene, "draws", σ, rng), grid / σ**2, ε)
+        both = {"one state": (grid, one[σ]), "draws": (grid / σ**2, (draws[σ], draws[noises[0]]))}
+        for reading, (r, found) in both.items():
+            rows.append((reading, σ, *(rate_for(wanted, r, share) for share in found)))
+    return Removal(one, draws, worst, pd.DataFrame(rows, columns=["reading", "σ", "measured", "closed"]))
 
 
 # --- which share is best? ---------------------------------------------------------------------------------------------
