@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
 
 from flowprune.experiments.deep import DeepTrial
+from flowprune.flows.attention import GAT
+from flowprune.flows.dynamo import DynamoGAT
+from flowprune.graphs import load
+from flowprune.pruning.dynamo import Dynamo
 from flowprune.study.stats import mean_interval, paired
-from flowprune.training.operations import KINDS
+from flowprune.training.operations import KINDS, Operations
 
 SLOW = 4.0  # the time T that a flow in small steps runs for, whatever its depth: τ = min(1, T/depth)
 
@@ -69,6 +74,22 @@ def grid(
     }
 
 
+GRAPHS = ("cornell-corrected", "cornell-texas-features")  # published so far
+
+
+def faster(
+    dataset: str, depths: Sequence[int] = DEPTHS, **fields: Any
+) -> dict[tuple[str, int], list[DeepTrial]]:
+    """DAGNN at ten times the learning rate, for claim R1."""
+    return grid(dataset, depths, ("DAGNN",), lr=10 * TRAINING["lr"], **fields)
+
+
+def study() -> list[DeepTrial]:
+    """The published trials, each once."""
+    cells = [c for d in GRAPHS for c in (grid(d, runs=5), faster(d, runs=5))]
+    return list({t.key: t for c in cells for part in c.values() for t in part}.values())
+
+
 # --- what is read from the rows --------------------------------------------------------------------------------------
 
 Cells = Mapping[tuple[str, int], Sequence[DeepTrial]]
@@ -109,13 +130,15 @@ def kept(rows: pd.DataFrame, variant: str, suffix: str = "") -> float:
 
 
 def lead(rows: pd.DataFrame, a: str, b: str) -> float:
-    """The least, over graphs, of the lower end of a minus b at the deepest, paired by run (95 % t-interval, points)."""
-    deepest = rows[rows.layers == rows.layers.max()]
-    both = deepest[deepest.variant.isin((a, b))].pivot(
-        index=["graph", "run"], columns="variant", values="accuracy"
-    )
-    ends = [paired(part[a], part[b]).lower for _, part in both.dropna().groupby(level=0)]
-    return min(ends) if ends else float("nan")
+    """The least, over graphs, of the lower end of a minus b at the deepest, paired by run (95 % interval, points); of a
+    single run the difference itself."""
+    deepest = rows[(rows.layers == rows.layers.max()) & rows.variant.isin((a, b))]
+    both = deepest.pivot(index=["graph", "run"], columns="variant", values="accuracy").dropna()
+    ends = [
+        paired(part[a], part[b]).lower if len(part) > 1 else (part[a] - part[b]).item()
+        for _, part in both.groupby(level=0)
+    ]
+    return min(ends)
 
 
 def better(summary: pd.DataFrame) -> str:
@@ -221,3 +244,54 @@ def removal_evidence(rows: pd.DataFrame) -> dict[str, Any]:
         i = mean_interval(values) if len(values) > 1 else None
         told |= {f"{name}_upper": i.upper if i else 0.0, f"{name}_lower": i.lower if i else 0.0}
     return told
+
+
+# --- for reading -----------------------------------------------------------------------------------------------------
+
+
+def depth_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean accuracy by layers, one row a graph and variant, and the share of the deepest runs that learned."""
+    means = by_depth(rows).pivot(index=["graph", "variant"], columns="layers", values="mean")
+    deepest = rows[rows.layers == rows.layers.max()]
+    learned = (deepest.train_accuracy >= 0.9).groupby([deepest.graph, deepest.variant]).mean()
+    told = means.map(lambda x: f"{x:.1f}").assign(learned=learned.map(lambda x: f"{100 * x:.0f} %"))
+    names = {m: str(m) for m in means.columns}
+    return (
+        told.reindex(pd.MultiIndex.from_frame(rows[["graph", "variant"]].drop_duplicates()))
+        .rename(columns=names)
+        .rename_axis(columns=None)
+        .reset_index()
+    )
+
+
+def in_words(rows: pd.DataFrame) -> str:
+    """The accuracies of the plain and the pruned GAT at both ends, for a figure's alternative text."""
+    summary = by_depth(rows)
+    ends = summary.layers.min(), summary.layers.max()
+    told = []
+    for graph, part in summary.groupby("graph", sort=False):
+        for variant in ("GAT", *READINGS, SLOW_PAIR[0]):
+            mean = part[part.variant == variant].set_index("layers")["mean"]
+            told.append(f"{variant} {mean[ends[0]]:.0f} and {mean[ends[1]]:.0f}")
+        told[-1] += f" on {graph}"
+    return f"Per cent with {ends[0]} and {ends[1]} layers: {', '.join(told)}."
+
+
+def check_of_the_rule(seed: int = 0) -> tuple[float, float]:
+    """Largest difference of DYNAMO-GAT without rate and noise from GAT; sparse operations after removing half the edges
+    over those before."""
+    graph = load(f"csbm?n=100&seed={seed}").with_self_loops()
+    F = torch.randn(100, 1, 8, generator=torch.Generator().manual_seed(seed))
+    sizes = {"dropout": [0.0], "heads": 2}
+    still = DynamoGAT([seed], 8, 2, graph.adjacency, Dynamo(rate=0.0, noise=0.0), **sizes)
+    difference = (
+        (still(F, graph.adjacency) - GAT([seed], 8, 2, **sizes)(F, graph.adjacency)).abs().max().item()
+    )
+    pruned = DynamoGAT([seed], 8, 2, graph.adjacency, Dynamo(gradual=False, limit=0.5), **sizes)
+    pruned(F, graph.adjacency)
+    counts = []
+    for network in (still, pruned):
+        with torch.no_grad(), Operations() as seen:
+            network.eval()(F, graph.adjacency)
+        counts.append(seen.counts["sparse"])
+    return difference, counts[1] / counts[0]

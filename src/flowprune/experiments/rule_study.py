@@ -75,6 +75,18 @@ def sensitivity(
     }
 
 
+GRAPHS = ("cora?split=public", "citeseer?split=public")
+
+
+def study() -> list[DeepTrial]:
+    """The published trials, each once: a setting of one grid may be that of another."""
+    cells: list[Mapping[Any, Sequence[DeepTrial]]] = []
+    for d in GRAPHS:
+        cells += [ablation(d, "plain", 8), ablation(d, "small steps", 16)]
+        cells += [rates(d, 8, runs=3), sensitivity(d, 8, runs=3)]
+    return list({t.key: t for c in cells for part in c.values() for t in part}.values())
+
+
 def read(cells: Mapping[Any, Sequence[DeepTrial]], table: pd.DataFrame) -> pd.DataFrame:
     """One row a finished run: ``cell``, ``run``, ``accuracy`` (points), ``mu`` left by the last layer (over that of the
     input), ``removed`` (share) and whether it ``learned`` (fits nine tenths of its training nodes)."""
@@ -200,3 +212,29 @@ def sensitivity_evidence(rows: pd.DataFrame) -> dict[str, Any]:
         "range": float(np.ptp(values)),
         "spread": float(spread),
     }
+
+
+def contrast_table(contrast: pd.DataFrame) -> pd.DataFrame:
+    """:func:`contrasts` for reading, at most seven columns."""
+    return pd.DataFrame(
+        {
+            "change": contrast.change,
+            "accuracy": contrast.accuracy,
+            "difference": contrast.difference,
+            "95 % interval": [
+                f"{a:.1f} to {b:.1f}" for a, b in zip(contrast.lower, contrast.upper, strict=True)
+            ],
+            "adj. p": [f"{p:.3f}" for p in contrast["adj. p"]],
+            "std": contrast["std"],
+            "removed": [f"{100 * x:.0f} %" for x in contrast.removed],
+        }
+    )
+
+
+def in_words(found: Mapping[str, pd.DataFrame]) -> str:
+    """The mean differences of :func:`contrasts`, for a figure's alternative text."""
+    parts = [
+        f"{name}: " + ", ".join(f"{r.change} {r.difference:+.1f}" for r in table.itertuples())
+        for name, table in found.items()
+    ]
+    return "Differences in points. " + "; ".join(parts) + "."
