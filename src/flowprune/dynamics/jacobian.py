@@ -117,7 +117,7 @@ def lyapunov_covariance(J: Tensor, Q: Tensor) -> Tensor:
 
     Raises ValueError unless ρ(J) < 1: otherwise the sum need not be finite.
     """
-    ρ = torch.linalg.eigvals(J).abs().max().item()
+    ρ = float(np.abs(np.linalg.eigvals(J.double().cpu().numpy())).max())
     if not ρ < 1:
         raise ValueError(
             f"discrete Lyapunov equation: the spectral radius of J is {ρ:.6g}; allowed is below 1"

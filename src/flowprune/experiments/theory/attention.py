@@ -154,18 +154,21 @@ class Chain:
 
     @classmethod
     def of(cls, A: Tensor) -> Chain:
-        """π solves πᵀA = πᵀ and sums to one."""
-        n = len(A)
-        system = torch.cat([(A.T - torch.eye(n, dtype=A.dtype))[:-1], torch.ones(1, n, dtype=A.dtype)])
-        right = torch.zeros(n, dtype=A.dtype)
-        right[-1] = 1
-        return cls(A, torch.linalg.solve(system, right))
+        """π by elimination without subtractions (Grassmann, Taksar and Heyman 1985): tiny entries keep their digits."""
+        rest, n = A.clone(), len(A)
+        for k in range(n - 1, 0, -1):
+            rest[:k, k] /= rest[k, :k].sum()
+            rest[:k, :k] += torch.outer(rest[:k, k], rest[k, :k])
+        π = torch.ones(n, dtype=A.dtype)
+        for k in range(1, n):
+            π[k] = π[:k] @ rest[:k, k]
+        return cls(A, π / π.sum())
 
     @property
     def second(self) -> float:
         """|λ₂|, the second largest modulus of an eigenvalue; 0 for one node."""
-        moduli = torch.linalg.eigvals(self.A - self.π).abs()  # 1πᵀ takes the eigenvalue 1 away
-        return moduli.max().item()
+        moduli = np.sort(np.abs(np.linalg.eigvals(self.A.numpy())))
+        return float(moduli[-2]) if len(moduli) > 1 else 0.0
 
     @property
     def contraction(self) -> float:

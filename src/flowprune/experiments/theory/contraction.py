@@ -133,7 +133,7 @@ def averaging(graph: Graph, rng: np.random.Generator, d: int) -> Tested:
 
 def irreversible(graph: Graph, rng: np.random.Generator, d: int) -> Tested:
     """The same without detailed balance, in ‖·‖_π: printed with |λ₂|, ours with ς."""
-    c = chain(graph, rng, slope=0.2, strength=3.0)
+    c = chain(graph, rng, slope=0.2, strength=1.5)
     ours = _decay(c, c.contraction, features(graph, rng, d)).repaired
     return Tested(_decay(c, c.second, features(graph, rng, d)).repaired, ours)
 
