@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from flowprune.experiments import attention, between, cost, decay, mixed, scaling, subsets, table
+from flowprune.experiments import (
+    attention,
+    between,
+    cost,
+    decay,
+    depth_study,
+    mixed,
+    rule_study,
+    scaling,
+    subsets,
+    table,
+    waves,
+)
 from flowprune.experiments.depth import depths
 from flowprune.experiments.grids import (
     LABELS,
@@ -37,16 +49,15 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "evolution-steps": lambda: [t for cell in short_steps(FINE, graphs=1).values() for t in cell],
         "evolution-real": lambda: [t for cell in between.grid().values() for t in cell],
         "table-search": lambda: [t for part in table.searches().values() for t in part],
-        "table-finals": _new_finals,
-        "table-explained": lambda: [
-            t
-            for d in table.EXPLAINED
-            for part in table.explanations(d).values()
-            for t in part
-            if t.key not in _held()
-        ],
+        "table-finals": lambda: _new(t for part in _finals().values() for t in part),
+        "table-explained": lambda: _new(
+            t for d in table.EXPLAINED for part in table.explanations(d).values() for t in part
+        ),
         "table-resplit": lambda: [t for part in table.resplit(_finals()).values() for t in part],
         "depth": lambda: depths("cora"),
+        "deep": depth_study.study,
+        "rule": rule_study.study,
+        "waves": waves.study,
         "attention": lambda: [*attention.maps(), *decay.deep()],
         "nodes-mixed": _mixed,
         "subsets": lambda: [t for part in subsets.grid().values() for t in part],
@@ -59,15 +70,10 @@ def _finals() -> dict[tuple[str, str], list[Trial]]:
     return table.finals(collect([t for part in table.searches().values() for t in part]))
 
 
-def _new_finals() -> list[Trial]:
-    """The table's runs without those that another file holds."""
-    held = _held()
-    forms = [table.published(d, m) for d in table.LARGEST for m in table.forms(d)]
-    return [t for part in (*_finals().values(), *forms) for t in part if t.key not in held]
-
-
-def _held() -> set[str]:
-    return {t.key for d in REAL for m in LABELS for t in published(d, m)}
+def _new(trials: Iterable[Trial]) -> list[Trial]:
+    """These trials without those that ``nodes-published`` holds."""
+    held = {t.key for d in REAL for m in LABELS for t in published(d, m)}
+    return [t for t in trials if t.key not in held]
 
 
 def _mixed() -> list[Trial]:

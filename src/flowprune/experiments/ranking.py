@@ -19,9 +19,11 @@ INDEPENDENT = (  # of several versions of one graph the repaired one; a rank mus
     "wisconsin",
     "cornell-corrected",
     "chameleon-filtered",
+    "squirrel-filtered",
     "actor",
     "citeseer",
     "cora",
+    "pubmed",
 )
 
 
