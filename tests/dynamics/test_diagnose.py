@@ -1,5 +1,7 @@
 """The diagnosis of real networks: each illness found where it is, none where it is not, and the model left alone."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,8 @@ from flowprune.dynamics.energy import normalised_energy
 from flowprune.dynamics.oversmoothing import coefficient, effective_rank
 from flowprune.flows.module import GRAFFConv
 from flowprune.graphs import Graph, load
+from flowprune.pruning.attach import Pruner, attach
+from flowprune.pruning.dynamo import Dynamo
 
 
 def data_of(name: str = "syn-cora?n=200&homophily=0.8") -> Data:
@@ -192,6 +196,19 @@ def test_the_model_is_left_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert not DATA.x.requires_grad
+
+
+def test_a_network_that_prunes_is_read_on_the_edges_that_are_left():
+    torch.manual_seed(0)
+    model = GAT(DATA.num_features, 8, 3, CLASSES)
+    attach(model, Dynamo(gradual=False, limit=0.3, noise=0.0))
+    model(DATA.x, DATA.edge_index)
+    plain = copy.deepcopy(model)
+    Pruner(plain).detach()
+    pruned, full = diagnose(model, DATA), diagnose(plain, DATA)
+    H = model.convs[1](model.convs[0](DATA.x, DATA.edge_index).relu(), DATA.edge_index).relu()
+    assert pruned.table["μ"][2] == pytest.approx(coefficient(H.double()).item(), rel=1e-5)
+    assert (pruned.table[["μ", "radius"]].iloc[1] != full.table[["μ", "radius"]].iloc[1]).all()
 
 
 def test_hooks_are_taken_out_after_an_error():

@@ -68,13 +68,20 @@ def trace(model: nn.Module, data: Data) -> tuple[list[Call], Any]:
         if isinstance(module, MessagePassing) and not inside:
             layers[name] = module
     calls: list[Call] = []
+    given: list[tuple[tuple, dict[str, Any]]] = []  # before hooks of others may change it
+
+    def take(conv: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        given.append((args, kwargs))
 
     def hear(name: str) -> Any:
-        return lambda conv, args, kwargs, out: calls.append(
-            Call(name or type(conv).__name__, conv, args, kwargs, first(out))
+        return lambda conv, _, out: calls.append(
+            Call(name or type(conv).__name__, conv, *given.pop(), first(out))
         )
 
-    handles = [conv.register_forward_hook(hear(name), with_kwargs=True) for name, conv in layers.items()]
+    handles = []
+    for name, conv in layers.items():
+        handles.append(conv.register_forward_pre_hook(take, prepend=True, with_kwargs=True))
+        handles.append(conv.register_forward_hook(hear(name)))
     data = copy(data)
     if data.get("x") is not None and data.x.is_floating_point():
         data.x = data.x.detach().clone().requires_grad_()
