@@ -1,10 +1,12 @@
 """Operations of real runs against torch's own counter and against formulas."""
 
+import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowprune.flows.attention import GAT
 from flowprune.flows.convolution import GCN
+from flowprune.flows.gradient import GRAFF
 from flowprune.graphs import load
 from flowprune.pruning.dynamo import edge_covariance
 from flowprune.training.operations import Operations, tally
@@ -54,6 +56,14 @@ def test_attention_costs_products_sums_and_softmax():
     }
     back = counts(gat, backward=True)
     assert back["sparse"] == 3 * 2 * E * d and back["softmax"] == 8 * E * heads
+
+
+@pytest.mark.parametrize("structure", ["diag", "dd"])
+def test_a_compiled_flow_tells_what_the_plain_one_shows(structure):
+    """Diagonal W runs as one compiled loop, which no counter sees; a full W runs through torch."""
+    flow = GRAFF([0], d, structure, time=3.0)
+    assert counts(flow)["sparse"] == 3 * 2 * E * d
+    assert counts(flow, backward=True)["sparse"] == 2 * 3 * 2 * E * d
 
 
 def test_the_covariance_costs_edges_times_channels():

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flowprune.training import kernels
+from flowprune.training.operations import tally
 from flowprune.training.replicas import BatchNorm, draw, mix, product, propagate
 
 STRUCTURES = ("sum", "prod", "neg-prod", "diag", "dd")
@@ -80,6 +81,7 @@ class _DiagonalTrajectory(torch.autograd.Function):
         training = any(ctx.needs_input_grad)
         states = F0.new_empty(len(steps) if training else 2, F0.shape[0], a.shape[1])
         csr = [x.numpy() for x in (adjacency.crow_indices(), adjacency.col_indices(), adjacency.values())]
+        tally("sparse", 2 * len(a) * adjacency.values().numel() * F0[0].numel())
         kernels.linear_trajectory(*csr, F0.flatten(1).numpy(), *(x.numpy() for x in (a, b, c, states)))
         ctx.save_for_backward(F0, W, ω, β)
         ctx.csr, ctx.a, ctx.b, ctx.states, ctx.steps = csr, a, b, states, steps
@@ -92,6 +94,7 @@ class _DiagonalTrajectory(torch.autograd.Function):
         weight = torch.tensor(ctx.steps, dtype=F0.dtype)
         arrays = [x.numpy() for x in (ctx.a, ctx.b, weight, ctx.states)]
         sums = [x.flatten(-2).numpy() for x in (dF.contiguous(), dW.view(-1, *ω.shape), dω, dF0)]
+        tally("sparse", 2 * len(ctx.a) * ctx.csr[2].size * F0[0].numel())
         back = kernels.linear_adjoint(*ctx.csr, F0.flatten(1).numpy(), *arrays, *sums)
         dβ = (F0 * dF0).sum((0, 2)).unsqueeze(-1)
         return None, dF0.mul_(β).add_(torch.from_numpy(back).view(F0.shape)), dW, dω.neg_(), dβ, None
