@@ -176,3 +176,13 @@ def test_a_split_of_the_component_alone_is_seen(tmp_path, monkeypatch):
     ((_, row),) = subsets.SubsetTrial.run(next(iter(trial.values())))
     assert row["covers"] and row["left_out"] == pytest.approx(1 - inside.float().mean().item())
     assert row["inside_nodes"] == int((~inside).sum())
+
+
+def test_a_change_that_the_settings_have_already_is_left_out():
+    """Squirrel's published settings have no Ω and no source; Wisconsin's have both."""
+    squirrel, wisconsin = (table.explanations(d) for d in ("squirrel", "wisconsin"))
+    assert list(squirrel) == ["as published", "W frozen"]
+    assert {"Ω = 0", "no source", "frozen, Ω = 0, no source"} < set(wisconsin)
+    for cells in (squirrel, wisconsin):
+        keys = [t.key for part in cells.values() for t in part]
+        assert len(keys) == len(set(keys))
