@@ -119,7 +119,7 @@ def short_steps(levels: Sequence[float], **size: int) -> dict[tuple[str, float],
 
 
 def syn_cora(
-    levels: Sequence[float], *, splits: int = 5, epochs: int = 200
+    levels: Sequence[float], *, splits: int = 10, epochs: int = 200
 ) -> dict[tuple[str, float], list[EvolutionTrial]]:
     """The same sweep on the published syn-cora graphs, one replicate a level, with random splits of our own."""
     return _sweep({h: [f"syn-cora-published?homophily={h:.2f}"] for h in levels}, splits, epochs)

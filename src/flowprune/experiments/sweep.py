@@ -126,7 +126,7 @@ def signs(rows: pd.DataFrame, test: Test = paired) -> tuple[dict[str, Comparison
 def agreeing(compared: Mapping[str, Comparison]) -> int:
     """How many of the four comparisons of :func:`signs` lie, with their whole interval, where the claim says.
 
-    No p-value: five pairs, as on the published graphs, have no sign flip rarer than one in 16.
+    By intervals, without a p-value: a short run may have too few pairs for one.
     """
     above = (True, False, True, True)
     return sum(c.lower > 0 if up else c.upper < 0 for c, up in zip(compared.values(), above, strict=True))
