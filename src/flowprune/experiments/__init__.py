@@ -3,21 +3,25 @@
 from flowprune.experiments.attention import AttentionTrial
 from flowprune.experiments.cost import CostTrial
 from flowprune.experiments.decay import DecayTrial
+from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.depth import DepthTrial
 from flowprune.experiments.evolution import EvolutionTrial
 from flowprune.experiments.nodes import NodeTrial
 from flowprune.experiments.scaling import ScaleTrial
 from flowprune.experiments.speed import SpeedTrial
 from flowprune.experiments.subsets import SubsetTrial
+from flowprune.experiments.waves import WaveTrial
 
 __all__ = [
     "AttentionTrial",
     "CostTrial",
     "DecayTrial",
+    "DeepTrial",
     "DepthTrial",
     "EvolutionTrial",
     "NodeTrial",
     "ScaleTrial",
     "SpeedTrial",
     "SubsetTrial",
+    "WaveTrial",
 ]
