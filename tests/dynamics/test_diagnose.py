@@ -12,6 +12,7 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.models import GAT, GCN, GraphSAGE
 
 from flowprune.dynamics import diagnose as module
+from flowprune.dynamics import oversmoothing
 from flowprune.dynamics.diagnose import RULES, diagnose
 from flowprune.dynamics.energy import normalised_energy
 from flowprune.dynamics.oversmoothing import coefficient, effective_rank
@@ -171,7 +172,7 @@ def test_large_graphs_are_sampled_and_large_layers_skipped_with_a_reason(monkeyp
     torch.manual_seed(0)
     model = gcn(3)
     exact = diagnose(model, DATA)
-    monkeypatch.setattr(module, "EXACT", 10)
+    monkeypatch.setattr(oversmoothing, "EXACT", 10)
     monkeypatch.setattr(module, "LARGE", 10)
     sampled = diagnose(model, DATA)
     assert np.abs(sampled.table["μ"] - exact.table["μ"]).max() < 0.02

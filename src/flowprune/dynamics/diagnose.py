@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 
 from flowprune.dynamics.energy import normalised_energy
 from flowprune.dynamics.jacobian import Jacobian
-from flowprune.dynamics.oversmoothing import coefficient, effective_rank, sampled_coefficient
+from flowprune.dynamics.oversmoothing import effective_rank, estimate
 from flowprune.dynamics.trace import Call, evaluating, trace
 from flowprune.graphs import Graph
 
@@ -32,7 +32,6 @@ RULES = {
 }
 """What each finding means; the last state is the output of the last layer, before what follows it."""
 
-EXACT, PAIRS = 1000, 10_000  # nodes up to which μ is exact, and the pairs that are sampled for more
 LARGE = 50_000  # entries of a state up to which a layer's spectral radius is computed
 
 
@@ -132,10 +131,8 @@ def _measures(X: Tensor, graph: Graph) -> dict[str, float]:
     if not X.isfinite().all():
         return {"μ": np.nan, "energy": np.nan, "rank": np.nan}
     X = X / X.abs().max().clamp_min(torch.finfo(X.dtype).tiny)
-    exact = len(X) <= EXACT
-    μ = coefficient(X) if exact else sampled_coefficient(X, PAIRS, torch.Generator().manual_seed(0))[0]
     E, rank = normalised_energy(graph, X).nan_to_num(0), effective_rank(X)
-    return {"μ": μ.item(), "energy": E.item(), "rank": rank.item()}
+    return {"μ": estimate(X).item(), "energy": E.item(), "rank": rank.item()}
 
 
 def _radius(call: Call, skipped: list[str]) -> float:

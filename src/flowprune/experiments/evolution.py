@@ -40,7 +40,7 @@ class EvolutionTrial(NodeTrial):
     experiment: ClassVar[str] = "evolution"
     version: ClassVar[int] = 1
     # Rounding of another processor or number of threads leaves most runs as they are, to five digits. In some another
-    # epoch becomes the best one; three such among 21 moved a homophily by 0.03 and an energy by 0.07 at the most.
+    # epoch becomes the best one, which moves what is read of the states more than the accuracy.
     tolerance: ClassVar[dict[str, float]] = NodeTrial.tolerance | {
         "homophily_by_step": 0.1,
         "energy_by_step": 0.15,

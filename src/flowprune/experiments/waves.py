@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from flowprune.dynamics import oversmoothing
 from flowprune.dynamics.energy import dirichlet_energy, normalised_energy
-from flowprune.experiments.deep import marks
+from flowprune.experiments.deep import marks, short
 from flowprune.experiments.evolution import measured_on, trajectory
 from flowprune.experiments.nodes import Count, NodeTrial, build, operator, prepared
 from flowprune.experiments.theory.instances import features, instances
@@ -57,8 +57,8 @@ class WaveTrial(NodeTrial):
         _, model, rows = cls.fitted(trials)
         after = read(model.cpu(), t)
         for r, (trial, row) in enumerate(zip(trials, rows, strict=True)):
-            first = {f"{name}_at_first": _short(values[r]) for name, values in before.items()}
-            yield trial, row | first | {name: _short(values[r]) for name, values in after.items()}
+            first = {f"{name}_at_first": [short(v) for v in values[r]] for name, values in before.items()}
+            yield trial, row | first | {name: [short(v) for v in values[r]] for name, values in after.items()}
 
 
 @torch.no_grad()
@@ -74,11 +74,6 @@ def read(model: NodeClassifier, t: WaveTrial) -> dict[str, Tensor]:
         "direction": torch.stack(relative, 1),
         "mu": torch.stack([oversmoothing.coefficient(F) for F in chosen], 1),
     }
-
-
-def _short(x: Tensor) -> list[float]:
-    """Four significant digits; what is not finite is said to be large."""
-    return [float(f"{v:.4g}") for v in x.nan_to_num(nan=1e30, posinf=1e30).clamp(-1e30, 1e30).tolist()]
 
 
 def grid(
