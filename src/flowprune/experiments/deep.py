@@ -30,6 +30,7 @@ from flowprune.flows.wave import GraphCON
 from flowprune.graphs import Graph
 from flowprune.pruning.dynamo import Dynamo
 from flowprune.study.specs import spec
+from flowprune.training.fit import flushed
 from flowprune.training.operations import Operations
 
 Size = Annotated[float, Field(ge=0)]
@@ -165,6 +166,7 @@ def short(x: Tensor) -> float:
     return float(f"{x.nan_to_num(nan=1e30, posinf=1e30).clamp(-1e30, 1e30).item():.4g}")
 
 
+@flushed()
 def cost(graph: Graph, fresh: NodeClassifier, model: NodeClassifier, train: Tensor) -> dict[str, Any]:
     """Operations of a pass before and after training, by kind, and of a training step; seconds of both passes.
 

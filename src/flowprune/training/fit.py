@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +57,18 @@ class Fitted:
     train_loss: float
 
 
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Numbers below the normal range of floats are zero inside: gradients that vanish through many layers reach that
+    range, where a processor takes many times as long for each operation."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@flushed()
 def fit(
     model: nn.Module,
     labels: Tensor,
