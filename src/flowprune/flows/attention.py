@@ -207,15 +207,33 @@ class Attention(nn.Module):
         return nn.functional.leaky_relu(source[edges.col] + target[edges.row], self.slope)
 
 
-class GAT(nn.Module):
+class Stack(nn.Module):
+    """How a state takes in what a layer gives: F(t+1) = ELU(out).
+
+    Args:
+        residual: F(t+1) = F(t) + τ · ELU(out), with τ = ``step``, instead of replacing F(t).
+        after: what every layer's state goes through, as :func:`~flowprune.flows.remedies.pair_norm`.
+    """
+
+    def __init__(self, residual: bool, step: float, after: Callable[[Tensor], Tensor] | None):
+        super().__init__()
+        self.residual, self.step, self.after = residual, step, after
+
+    def advance(self, F: Tensor, out: Tensor) -> Tensor:
+        """F(t+1) from F(t) and the layer's output, all ``[n, R, d]``."""
+        update = nn.functional.elu(out)
+        F = F + self.step * update if self.residual else update
+        return F if self.after is None else self.after(F)
+
+
+class GAT(Stack):
     """``depth`` attention layers with ELU and heads side by side, weights of their own for each layer.
 
     Args:
         seeds, dropout: one integer and one rate a replica.
         d: channels.
-        residual: F(t+1) = F(t) + τ · update, with τ = ``step``, instead of replacing F(t).
         normalise: how scores become weights, as :class:`~flowprune.flows.remedies.DropEdge` for the softmax.
-        after: what every layer's state goes through, as :func:`~flowprune.flows.remedies.pair_norm`.
+        residual, step, after: as of :class:`Stack`.
     """
 
     def __init__(
@@ -231,11 +249,10 @@ class GAT(nn.Module):
         normalise: Normalise = edge_softmax,
         after: Callable[[Tensor], Tensor] | None = None,
     ):
-        super().__init__()
+        super().__init__(residual, step, after)
         self.layers = nn.ModuleList(Attention(seeds, f"gat{m}", d, d, heads) for m in range(depth))
         self.dropouts = nn.ModuleList(Dropout(seeds, f"gat{m}", dropout) for m in range(depth))
-        self.blocks, self.residual, self.step = len(seeds) * heads, residual, step
-        self.normalise, self.after = normalise, after
+        self.blocks, self.normalise = len(seeds) * heads, normalise
         self.edges: Edges | None = None
 
     def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
@@ -243,7 +260,5 @@ class GAT(nn.Module):
         if self.edges is None:
             self.edges = Edges(adjacency, self.blocks)
         for attention, dropout in zip(self.layers, self.dropouts, strict=True):
-            update = nn.functional.elu(attention(dropout(F), self.edges, self.normalise))
-            F = F + self.step * update if self.residual else update
-            F = F if self.after is None else self.after(F)
+            F = self.advance(F, attention(dropout(F), self.edges, self.normalise))
         return F

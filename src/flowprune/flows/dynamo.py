@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from flowprune.flows.attention import Attention, Edges, edge_softmax
+from flowprune.flows.attention import Attention, Edges, Stack, edge_softmax
 from flowprune.pruning.dynamo import Covariance, Dynamo, drawn_covariance, edge_covariance
 from flowprune.training.replicas import Dropout, Noise
 
@@ -29,6 +29,8 @@ class PrunedAttention(nn.Module):
         d, heads: channels and heads.
         full: the stored entries before any is removed, with self-loops, one block for each replica and head.
         rule: how edges weaken. ``rule.draws`` draws of noise each cost a pass through the layer.
+        attention: the kind of layer, made as :class:`~flowprune.flows.attention.Attention` and with its ``heads`` and
+            ``attended``; the rule sees no more of it than its weights.
     """
 
     def __init__(
@@ -40,10 +42,11 @@ class PrunedAttention(nn.Module):
         full: Edges,
         rule: Dynamo,
         dropout: Sequence[float],
+        attention: Callable[..., nn.Module] = Attention,
     ):
         super().__init__()
         name, R, E = f"gat{depth}", len(seeds), full.col.numel()
-        self.attention = Attention(seeds, name, d, d, heads)
+        self.attention = attention(seeds, name, d, d, heads)
         self.dropout, self.noise = Dropout(seeds, name, dropout), Noise(seeds, name, rule.noise)
         # parameters without a gradient, so that they are kept with a replica's best weights
         self.w = nn.Parameter(torch.ones(R, E), requires_grad=False)
@@ -109,7 +112,7 @@ class PrunedAttention(nn.Module):
         return (self.w[:, self.joins] == 0).float().mean(1)
 
 
-class DynamoGAT(nn.Module):
+class DynamoGAT(Stack):
     """A :class:`~flowprune.flows.attention.GAT` of ``depth`` such layers.
 
     Args:
@@ -117,7 +120,7 @@ class DynamoGAT(nn.Module):
         d, heads: channels and heads of every layer.
         adjacency: sparse CSR ``[n, n]`` whose pattern, with self-loops, says who attends to whom.
         rule: how edges weaken.
-        residual, step, after: as of GAT.
+        residual, step, after: as of :class:`~flowprune.flows.attention.Stack`.
     """
 
     def __init__(
@@ -134,19 +137,16 @@ class DynamoGAT(nn.Module):
         step: float = 1.0,
         after: Callable[[Tensor], Tensor] | None = None,
     ):
-        super().__init__()
+        super().__init__(residual, step, after)
         full = Edges(adjacency, len(seeds) * heads)
         self.layers = nn.ModuleList(
             PrunedAttention(seeds, m, d, heads, full, rule, dropout) for m in range(depth)
         )
-        self.residual, self.step, self.after = residual, step, after
 
     def forward(self, F: Tensor, adjacency: Tensor) -> Tensor:
         """``[n, R, d] → [n, R, d]``; ``adjacency`` is that of the constructor, less what was removed."""
         for layer in self.layers:
-            update = nn.functional.elu(layer(F))
-            F = F + self.step * update if self.residual else update
-            F = F if self.after is None else self.after(F)
+            F = self.advance(F, layer(F))
         return F
 
     def removed(self) -> Tensor:
