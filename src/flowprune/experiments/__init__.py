@@ -10,6 +10,7 @@ from flowprune.experiments.nodes import NodeTrial
 from flowprune.experiments.scaling import ScaleTrial
 from flowprune.experiments.speed import SpeedTrial
 from flowprune.experiments.subsets import SubsetTrial
+from flowprune.experiments.transformer import TransformerTrial
 from flowprune.experiments.waves import WaveTrial
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "ScaleTrial",
     "SpeedTrial",
     "SubsetTrial",
+    "TransformerTrial",
     "WaveTrial",
 ]

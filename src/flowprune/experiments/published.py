@@ -15,6 +15,7 @@ from flowprune.experiments import (
     scaling,
     subsets,
     table,
+    transformer,
     waves,
 )
 from flowprune.experiments.depth import depths
@@ -57,6 +58,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "depth": lambda: depths("cora"),
         "deep": depth_study.study,
         "rule": rule_study.study,
+        "transformer": transformer.study,
         "waves": waves.study,
         "attention": lambda: [*attention.maps(), *decay.deep()],
         "nodes-mixed": _mixed,
