@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.nn import GATConv, GCNConv
 
 from flowprune.dynamics.energy import dirichlet_energy
-from flowprune.flows.attention import GAT, Edges, edge_inner, edge_softmax, edge_sum
+from flowprune.flows.attention import GAT, Edges, additive_scores, edge_inner, edge_softmax, edge_sum
 from flowprune.flows.convolution import GCN
 from flowprune.flows.diffusion import CGNN, GRAND, PDEGCN, Harmonic, Heat
 from flowprune.flows.gradient import GRAFF
@@ -165,6 +165,12 @@ def test_compiled_edge_loops_have_the_gradients_of_their_formulas():
     assert torch.autograd.gradcheck(lambda w, H: edge_sum(edges, w, H), (w, H))
     assert torch.autograd.gradcheck(lambda G, H: edge_inner(edges, G, H), (G, H))
     assert torch.autograd.gradcheck(lambda w: edge_softmax(edges, w), (w,))
+    a, b = normal(3, 2, seed=3).requires_grad_(), normal(3, 2, seed=4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *x: additive_scores(edges, *x, 0.2), (H, a, b))
+    ends = (H * b).sum(-1)[edges.row] + (H * a).sum(-1)[edges.col]
+    torch.testing.assert_close(
+        additive_scores(edges, H, a, b, 0.2), torch.nn.functional.leaky_relu(ends, 0.2), **CLOSE
+    )
     by_hand = torch.zeros(6, 3, 2, dtype=torch.float64)
     by_hand.index_add_(0, edges.row, (w.unsqueeze(-1) * H[edges.col]).detach())
     torch.testing.assert_close(edge_sum(edges, w, H).detach(), by_hand, **CLOSE)

@@ -53,7 +53,8 @@ def test_weights_are_the_multiplied_softmax_of_a_dense_computation(recalibrate):
     assert len(kept) == (int((w > 0).sum()) if recalibrate else E)
     H = layer.attention.linear(F).view(20, 1, 2, 4)
     full = layer.full
-    score = layer.attention.scores(H, full)
+    source, target = ((H * a).sum(-1)[:, 0] for a in (layer.attention.source, layer.attention.target))
+    score = torch.nn.functional.leaky_relu(source[full.col] + target[full.row], 0.2)
     dense = torch.full((20, 20, 2), -torch.inf, dtype=torch.float64)
     dense[full.row, full.col] = score
     W = torch.zeros(20, 20, 1, dtype=torch.float64)

@@ -130,7 +130,8 @@ class _Softmax(torch.autograd.Function):
     def forward(ctx, crow: Tensor, score: Tensor) -> Tensor:
         tally("softmax", 4 * score.numel())
         weights = torch.empty_like(score, memory_format=torch.contiguous_format)
-        kernels.row_softmax(*_arrays(crow, score, weights))
+        kernels.row_shift(*_arrays(crow, score, weights))
+        kernels.row_normalise(*_arrays(crow, weights.exp_()))  # torch's exponential is vectorised
         ctx.save_for_backward(crow, weights)
         return weights
 
@@ -141,6 +142,28 @@ class _Softmax(torch.autograd.Function):
         out = torch.empty_like(weights)
         kernels.row_softmax_adjoint(*_arrays(crow, weights, G, out))
         return None, out
+
+
+class _Scores(torch.autograd.Function):
+    """The scores of additive attention, on a CPU."""
+
+    @staticmethod
+    def forward(ctx, edges: Edges, H: Tensor, source: Tensor, target: Tensor, slope: float) -> Tensor:
+        out = H.new_empty(edges.col.numel(), H.shape[1])
+        parts = _arrays(edges.crow, edges.col, H, source, target)
+        kernels.additive_scores(*parts, slope, out.numpy())
+        ctx.edges, ctx.slope = edges, slope
+        ctx.save_for_backward(H, source, target, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, G: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
+        H, source, target, score = ctx.saved_tensors
+        dH = torch.empty_like(H, memory_format=torch.contiguous_format)
+        sums = [torch.zeros_like(a, dtype=torch.float64) for a in (source, target)]
+        parts = _arrays(ctx.edges.crow, ctx.edges.col, H, source, target)
+        kernels.additive_scores_adjoint(*parts, ctx.slope, *_arrays(score, G, dH, *sums))
+        return None, dH, *(x.to(H.dtype) for x in sums), None
 
 
 def edge_sum(edges: Edges, weights: Tensor, H: Tensor) -> Tensor:
@@ -158,6 +181,15 @@ def edge_softmax(edges: Edges, score: Tensor) -> Tensor:
     if score.device.type == "cpu":
         return _Softmax.apply(edges.crow, score)
     return softmax(score, ptr=edges.crow, num_nodes=edges.n)
+
+
+def additive_scores(edges: Edges, H: Tensor, source: Tensor, target: Tensor, slope: float) -> Tensor:
+    """LeakyReLU(⟨a_dst, h_iq⟩ + ⟨a_src, h_jq⟩) on the stored entries, differentiable: ``H [n, Q, d]`` and the vectors
+    a_src and a_dst of every block, ``[Q, d]``, to ``[E, Q]``."""
+    if H.device.type == "cpu":
+        return _Scores.apply(edges, H, source, target, slope)
+    at_source, at_target = ((H * a).sum(-1) for a in (source, target))
+    return nn.functional.leaky_relu(at_source[edges.col] + at_target[edges.row], slope)
 
 
 Normalise = Callable[[Edges, Tensor], Tensor]  # scores of the entries, [E, Q], to their weights
@@ -195,16 +227,10 @@ class Attention(nn.Module):
     def attended(self, F: Tensor, edges: Edges, normalise: Normalise = edge_softmax) -> tuple[Tensor, Tensor]:
         """The layer's output ``[n, R, d_out]`` and the attention 𝒜 that it used, ``[E, R K]``."""
         n, R, _ = F.shape
-        H = self.linear(F).view(n, R, self.heads, -1)
-        weights = normalise(edges, self.scores(H, edges))
-        out = edge_sum(edges, weights, H.reshape(n, R * self.heads, -1))
-        return out.view(n, R, -1) + self.bias, weights
-
-    def scores(self, H: Tensor, edges: Edges) -> Tensor:
-        """e_ij on the stored entries, ``[E, R K]``, from mixed features ``H [n, R, K, c]``."""
-        source = (H * self.source).sum(-1).flatten(1)
-        target = (H * self.target).sum(-1).flatten(1)
-        return nn.functional.leaky_relu(source[edges.col] + target[edges.row], self.slope)
+        H = self.linear(F).reshape(n, R * self.heads, -1)
+        source, target = self.source.flatten(0, 1), self.target.flatten(0, 1)
+        weights = normalise(edges, additive_scores(edges, H, source, target, self.slope))
+        return edge_sum(edges, weights, H).view(n, R, -1) + self.bias, weights
 
 
 class Stack(nn.Module):

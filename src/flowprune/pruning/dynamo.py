@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from flowprune.training import kernels
 from flowprune.training.operations import tally
 
 Sign = Literal["minus", "plus", "correlation", "none"]
@@ -32,9 +33,14 @@ def drawn_covariance(H: Tensor, row: Tensor, col: Tensor) -> Covariance:
 
 
 def _products(Z: Tensor, row: Tensor, col: Tensor, block: int = 2**16) -> Covariance:
-    """⟨z_i, z_i⟩, ⟨z_j, z_j⟩ and ⟨z_i, z_j⟩, in blocks of edges so that no ``[E, d]`` is stored."""
+    """⟨z_i, z_i⟩, ⟨z_j, z_j⟩ and ⟨z_i, z_j⟩ of every edge; no ``[E, d]`` is stored."""
     tally("covariance", 2 * (Z.numel() + row.numel() * Z[0].numel()))
     own = Z.square().sum(-1)
+    if Z.device.type == "cpu":
+        across = Z.new_empty(row.numel(), *Z.shape[1:-1])
+        states, out = Z.reshape(len(Z), -1, Z.shape[-1]), across.view(len(row), -1)
+        kernels.pair_inner(*(x.detach().contiguous().numpy() for x in (row, col, states, out)))
+        return own[row], own[col], across
     pairs = zip(row.split(block), col.split(block), strict=True)
     return own[row], own[col], torch.cat([(Z[i] * Z[j]).sum(-1) for i, j in pairs])
 

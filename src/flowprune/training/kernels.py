@@ -142,30 +142,99 @@ def edge_inner(crow, col, G, H, out):
 
 
 @_compiled
-def row_softmax(crow, score, out):
-    """The softmax over the entries of every row: score and out ``[E, Q]``."""
-    Q = score.shape[1]
-    for i in range(crow.size - 1):
+def pair_inner(row, col, Z, out):
+    """⟨z_ir, z_jr⟩ for every listed pair (i, j): Z ``[n, R, d]`` to out ``[E, R]``."""
+    R, d = Z.shape[1:]
+    for e in range(row.size):
+        i, j = row[e], col[e]
+        for r in range(R):
+            total = Z.dtype.type(0)
+            for k in range(d):
+                total += Z[i, r, k] * Z[j, r, k]
+            out[e, r] = total
+
+
+@_compiled
+def additive_scores(crow, col, H, source, target, slope, out):
+    """LeakyReLU(⟨a_dst, h_i⟩ + ⟨a_src, h_j⟩) for every entry (i, j): H ``[n, Q, d]``, source and target ``[Q, d]`` to
+    out ``[E, Q]``."""
+    n, Q, d = H.shape
+    at_source, at_target = np.empty((n, Q), H.dtype), np.empty((n, Q), H.dtype)
+    for i in range(n):
         for q in range(Q):
-            largest = score.dtype.type(-np.inf)
-            for e in range(crow[i], crow[i + 1]):
-                largest = max(largest, score[e, q])
-            total = score.dtype.type(0)
-            for e in range(crow[i], crow[i + 1]):
-                out[e, q] = np.exp(score[e, q] - largest)
-                total += out[e, q]
-            for e in range(crow[i], crow[i + 1]):
-                out[e, q] /= total
+            s, t = H.dtype.type(0), H.dtype.type(0)
+            for k in range(d):
+                s += H[i, q, k] * source[q, k]
+                t += H[i, q, k] * target[q, k]
+            at_source[i, q], at_target[i, q] = s, t
+    for i in range(n):
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                x = at_target[i, q] + at_source[col[e], q]
+                out[e, q] = x if x > 0 else slope * x
+
+
+@_compiled
+def additive_scores_adjoint(crow, col, H, source, target, slope, score, G, dH, dsource, dtarget):
+    """Back through :func:`additive_scores`: G ``[E, Q]`` to dH ``[n, Q, d]``, and adds to dsource and dtarget
+    ``[Q, d]``, which are float64 because all nodes are summed one after the other."""
+    n, Q, d = H.shape
+    to_source, to_target = np.zeros((n, Q), H.dtype), np.zeros((n, Q), H.dtype)
+    for i in range(n):
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                g = G[e, q] if score[e, q] > 0 else slope * G[e, q]
+                to_target[i, q] += g
+                to_source[col[e], q] += g
+    for i in range(n):
+        for q in range(Q):
+            s, t = to_source[i, q], to_target[i, q]
+            for k in range(d):
+                dH[i, q, k] = s * source[q, k] + t * target[q, k]
+                dsource[q, k] += s * H[i, q, k]
+                dtarget[q, k] += t * H[i, q, k]
+
+
+@_compiled
+def row_shift(crow, score, out):
+    """Scores less the largest of their row, so that none overflows in the exponential: score and out ``[E, Q]``."""
+    Q = score.shape[1]
+    largest = np.empty(Q, score.dtype)
+    for i in range(crow.size - 1):
+        largest[:] = -np.inf
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                largest[q] = max(largest[q], score[e, q])
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                out[e, q] = score[e, q] - largest[q]
+
+
+@_compiled
+def row_normalise(crow, weights):
+    """Divide by the sum of the row, in place: weights ``[E, Q]``."""
+    Q = weights.shape[1]
+    total = np.empty(Q, weights.dtype)
+    for i in range(crow.size - 1):
+        total[:] = 0
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                total[q] += weights[e, q]
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                weights[e, q] /= total[q]
 
 
 @_compiled
 def row_softmax_adjoint(crow, weights, G, out):
-    """Back through :func:`row_softmax`: w ⊙ (g − Σ w g) over every row; all ``[E, Q]``."""
+    """Back through the softmax over the entries of every row: w ⊙ (g − Σ w g); all ``[E, Q]``."""
     Q = weights.shape[1]
+    total = np.empty(Q, weights.dtype)
     for i in range(crow.size - 1):
-        for q in range(Q):
-            total = weights.dtype.type(0)
-            for e in range(crow[i], crow[i + 1]):
-                total += weights[e, q] * G[e, q]
-            for e in range(crow[i], crow[i + 1]):
-                out[e, q] = weights[e, q] * (G[e, q] - total)
+        total[:] = 0
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                total[q] += weights[e, q] * G[e, q]
+        for e in range(crow[i], crow[i + 1]):
+            for q in range(Q):
+                out[e, q] = weights[e, q] * (G[e, q] - total[q])
