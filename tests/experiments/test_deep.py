@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from flowprune.dynamics import oversmoothing
-from flowprune.experiments import deep, depth_study
+from flowprune.experiments import deep, depth_costs, depth_study
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.evolution import trajectory
 from flowprune.experiments.nodes import build, operator, prepared
@@ -135,7 +135,7 @@ def test_evidence_of_cost_gating_dagnn_and_removal():
     assert depth_study.gating_evidence(table)["mu_first"] == pytest.approx(0.25)
     found = depth_study.dagnn_evidence(table, rows({"DAGNN": 1.0}))
     assert (found["fall"], found["rate"]) == (pytest.approx(5), pytest.approx(1))
-    cost = depth_study.cost_evidence(table)
+    cost = depth_costs.cost_evidence(table)
     assert cost["share"] == 0 and cost["most"] == pytest.approx(1) and cost["ours"] == pytest.approx(129 / 3)
     removal = depth_study.removal_evidence(table)
     assert removal["networks"] == 48 and removal["minus_upper"] == pytest.approx(-0.2)
@@ -154,3 +154,21 @@ def test_runs_on_a_public_split_differ_in_their_seed():
     )
     assert [(t.split, t.seed) for t in public] == [(0, 0), (0, 1), (0, 2)]
     assert [(t.split, t.seed) for t in ten] == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_reported_operations_stand_beside_those_of_the_nearest_depth():
+    table = rows({}).assign(graph=lambda t: t.graph.map({"a": "cora?split=public", "b": "cornell-corrected"}))
+    told = depth_costs.cost_table(table, "cora?split=public").set_index("network")
+    assert list(told.layers) == [2, 2, 128, 128]  # GAT is reported with four
+    assert told["pass"]["GCN"] == pytest.approx(3) and told["reported pass"]["DYNAMO-GAT"] == 0.605
+    assert len(depth_costs.cost_table(table, "cornell-corrected")) == 4
+    assert depth_costs.cost_table(table.assign(graph="karate"), "karate").empty
+
+
+def test_a_pass_after_one_shot_has_the_share_of_entries_that_is_left():
+    cells = depth_costs.passes(SMALL, 2, (0.5,), runs=2)
+    read = depth_costs.saving(cells, collect([t for part in cells.values() for t in part], executor="local"))
+    loops, edges = 150, prepared(SMALL).adjacency.values().numel()
+    assert len(read) == 2 and np.allclose(read.removed, 0.5, atol=1 / edges)
+    np.testing.assert_allclose(read.entries, (loops + edges * (1 - read.removed)) / (loops + edges), rtol=1e-3)
+    np.testing.assert_allclose(read.excess, read.time / (1 - read.removed) - 1)

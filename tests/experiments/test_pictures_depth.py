@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flowprune.experiments import depth_study, rule_study
+from flowprune.experiments import depth_costs, depth_study, rule_study
 from flowprune.experiments.deep import marks
 from flowprune.experiments.pictures import depth, rule
 from flowprune.pruning.dynamo import Dynamo
@@ -48,7 +48,7 @@ def test_alike_draws_the_deepest_before_and_after(rows):
 def test_failure_and_efficiency_draw_a_mark_for_each_network(rows):
     axis = depth.failure(rows).axes[0]
     assert sum(len(c.get_offsets()) for c in axis.collections) == len(rows)
-    axis = depth.efficiency(depth_study.operations(rows)).axes[0]
+    axis = depth.efficiency(depth_costs.operations(rows)).axes[0]
     assert len(axis.lines) == len(depth_study.VARIANTS)
 
 

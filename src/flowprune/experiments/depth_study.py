@@ -14,7 +14,7 @@ from flowprune.flows.dynamo import DynamoGAT
 from flowprune.graphs import load
 from flowprune.pruning.dynamo import Dynamo
 from flowprune.study.stats import mean_interval, paired
-from flowprune.training.operations import KINDS, Operations
+from flowprune.training.operations import Operations
 
 SLOW = 4.0  # the time T that a flow in small steps runs for, whatever its depth: τ = min(1, T/depth)
 
@@ -64,17 +64,26 @@ def grid(
     runs: int = 3,
     **fields: Any,
 ) -> dict[tuple[str, int], list[DeepTrial]]:
-    """The networks by (variant, depth). On a public split runs differ in their seed, else in split and seed."""
-    single = "split=public" in dataset
-    places = [{"seed": i, "split": 0 if single else i} for i in range(runs)]
+    """The networks by (variant, depth)."""
     return {
-        (v, L): [trial(dataset, v, L, **place, **fields) for place in places]
+        (v, L): [trial(dataset, v, L, **place, **fields) for place in places(dataset, runs)]
         for v in variants
         for L in depths
     }
 
 
-GRAPHS = ("cornell-corrected",)  # published so far
+def places(dataset: str, runs: int) -> list[dict[str, int]]:
+    """Seed and split of every run: on a public split runs differ in their seed, else in both."""
+    single = "split=public" in dataset
+    return [{"seed": i, "split": 0 if single else i} for i in range(runs)]
+
+
+GRAPHS = {  # published, with the runs of each network
+    "cornell-corrected": 5,
+    "cornell-texas-features": 5,
+    "cora?split=public": 3,
+    "citeseer?split=public": 3,
+}
 
 
 def faster(
@@ -86,7 +95,7 @@ def faster(
 
 def study() -> list[DeepTrial]:
     """The published trials, each once."""
-    cells = [c for d in GRAPHS for c in (grid(d, runs=5), faster(d, runs=5))]
+    cells = [c for d, runs in GRAPHS.items() for c in (grid(d, runs=runs), faster(d, runs=runs))]
     return list({t.key: t for c in cells for part in c.values() for t in part}.values())
 
 
@@ -153,7 +162,7 @@ def depth_evidence(rows: pd.DataFrame) -> dict[str, Any]:
     best = better(summary)
     falls = fall(summary, best)
     plain = rows[(rows.layers == rows.layers.max()) & rows.variant.isin(("GCN", "GAT", *READINGS))]
-    return _size(rows) | {
+    return size(rows) | {
         "fall": falls.max(),
         "least_fall": falls.min(),
         "slow_fall": fall(summary, SLOW_PAIR[0]).max(),
@@ -164,7 +173,8 @@ def depth_evidence(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _size(rows: pd.DataFrame) -> dict[str, int]:
+def size(rows: pd.DataFrame) -> dict[str, int]:
+    """Graphs, runs of the network that has fewest, and the largest depth."""
     cells = rows.groupby(["graph", "variant", "layers"]).size()
     return {"graphs": rows.graph.nunique(), "runs": int(cells.min()), "deepest": int(rows.layers.max())}
 
@@ -173,56 +183,18 @@ def dagnn_evidence(rows: pd.DataFrame, faster: pd.DataFrame) -> dict[str, Any]:
     """The evidence of claim R1; ``faster``: the same networks at ten times the learning rate."""
     falls = fall(by_depth(rows), "DAGNN")
     again = fall(by_depth(faster), "DAGNN").max()
-    return _size(rows) | {"fall": falls.max(), "least_fall": falls.min(), "rate": again}
+    return size(rows) | {"fall": falls.max(), "least_fall": falls.min(), "rate": again}
 
 
 def gating_evidence(rows: pd.DataFrame) -> dict[str, Any]:
     """The evidence of claim R5."""
     name = "G²-GAT"
-    return _size(rows) | {
+    return size(rows) | {
         "mu": kept(rows, name),
         "mu_first": kept(rows, name, "_at_first"),
         "fall": fall(by_depth(rows), name).max(),
         "lead": lead(rows, name, "GAT"),
     }
-
-
-def operations(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of every (graph, variant, layers): operations of an inference pass in 10⁹ by kind, of a training step, accuracy
-    (points) and accuracy per 10⁹ operations."""
-    parts = rows.assign(**{kind: rows[kind].astype(float) / 1e9 for kind in (*KINDS, "training_step")})
-    columns = [*KINDS, "training_step", "accuracy"]
-    table = parts.groupby(["graph", "variant", "layers"], sort=False)[columns].mean().reset_index()
-    table["inference"] = table[list(KINDS)].sum(axis=1)
-    return table.assign(efficiency=table.accuracy / table.inference)
-
-
-def cost_evidence(rows: pd.DataFrame) -> dict[str, Any]:
-    """The evidence of claim D8."""
-    table = operations(rows)
-    ratio, deepest = {}, {}
-    for graph, part in table.groupby("graph"):
-        ratio[graph] = _against(part)
-        deepest[graph] = _against(part[part.layers == part.layers.max()])
-    first = table[table.graph == table.graph.iloc[0]]
-    ours = first[first.variant.isin(READINGS) & (first.layers == first.layers.max())].inference.mean()
-    plain = first[(first.variant == "GCN") & (first.layers == first.layers.min())].inference.item()
-    share = lambda values: sum(v > 1 for v in values) / len(values)  # noqa: E731
-    size = _size(rows)
-    del size["deepest"]
-    return size | {
-        "share": share(ratio.values()),
-        "least": min(ratio.values()),
-        "most": max(ratio.values()),
-        "deepest_share": share(deepest.values()),
-        "ours": ours / plain,
-    }
-
-
-def _against(part: pd.DataFrame) -> float:
-    """The highest accuracy per operation of DYNAMO-GAT over that of all others."""
-    ours = part.variant.isin((*READINGS, SLOW_PAIR[0]))
-    return part[ours].efficiency.max() / part[~ours].efficiency.max()
 
 
 def removed_edges(rows: pd.DataFrame) -> pd.DataFrame:

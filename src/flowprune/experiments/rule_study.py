@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from flowprune.experiments.deep import DeepTrial
-from flowprune.experiments.depth_study import trial
+from flowprune.experiments.depth_study import places, trial
 from flowprune.study.stats import Comparison, holm, paired
 
 Cells = Mapping[str, Sequence[DeepTrial]]
@@ -30,9 +30,7 @@ NOISES, BETAS = (0.01, 0.05, 0.1), (0.5, 1.0, 2.0)  # the ranges that the source
 
 
 def _cell(dataset: str, network: str, depth: int, runs: int, fields: dict[str, Any]) -> list[DeepTrial]:
-    single = "split=public" in dataset
-    places = [{"seed": i, "split": 0 if single else i} for i in range(runs)]
-    return [trial(dataset, NETWORKS[network], depth, **place, **fields) for place in places]
+    return [trial(dataset, NETWORKS[network], depth, **place, **fields) for place in places(dataset, runs)]
 
 
 def ablation(

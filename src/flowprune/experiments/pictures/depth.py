@@ -141,18 +141,39 @@ def failure(rows: pd.DataFrame) -> Figure:
 def efficiency(table: pd.DataFrame) -> Figure:
     """Accuracy over the operations of an inference pass, a line a network over its depths, a panel a graph."""
     graphs = list(dict.fromkeys(table.graph))
+    lines = -(-len(graphs) // 2)
     fig, axes = plt.subplots(
-        1, len(graphs), figsize=(7, 3.9 if len(graphs) == 1 else 3.2), sharey=True, squeeze=False
+        lines,
+        min(2, len(graphs)),
+        figsize=(7, 0.7 + 3.2 * lines),
+        squeeze=False,
     )
-    for axis, graph in zip(axes[0], graphs, strict=True):
+    for axis, graph in zip(axes.flat, graphs, strict=False):
         for variant, part in table[table.graph == graph].groupby("variant", sort=False):
             part = part.sort_values("layers")
             axis.plot(part.inference, part.accuracy, lw=1.2, label=variant, **_style(variant))
         axis.set_xscale("log")
         axis.set_title(graph)
         axis.set_xlabel("operations of a pass, 10⁹")
-    axes[0, 0].set_ylabel("test accuracy, %")
-    axes[0, -1].legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))
+        axis.set_ylabel("test accuracy, %")
+    for axis in axes.flat[len(graphs) :]:
+        axis.set_axis_off()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=7.5, loc="outside right center")
+    return fig
+
+
+def saving(saved: pd.DataFrame) -> Figure:
+    """Time and stored entries of a pass after pruning over those before, against the share of edges removed."""
+    fig, axis = plt.subplots(figsize=(7, 3.2))
+    share = np.linspace(0, 1, 50)
+    axis.plot(share, 1 - share, color=INK, lw=1)
+    axis.fill_between(share, 0.8 * (1 - share), 1.2 * (1 - share), color=INK, alpha=0.12, lw=0)
+    axis.plot(saved.removed, saved.entries, "x", color=INK, label="stored entries")
+    axis.plot(saved.removed, saved.time, "o", color=COLOUR["GRAND"], alpha=0.8, label="time")
+    axis.set_xlabel("share of edges removed")
+    axis.set_ylabel("after pruning / before")
+    axis.set_ylim(0, 1.25)
+    axis.legend(loc="lower left")
     return fig
 
 
