@@ -6,6 +6,7 @@ from flowprune.experiments.decay import DecayTrial
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.depth import DepthTrial
 from flowprune.experiments.evolution import EvolutionTrial
+from flowprune.experiments.growth import AccuracyTrial, GrowthTrial, MemoryTrial
 from flowprune.experiments.nodes import NodeTrial
 from flowprune.experiments.scaling import ScaleTrial
 from flowprune.experiments.speed import SpeedTrial
@@ -14,12 +15,15 @@ from flowprune.experiments.transformer import TransformerTrial
 from flowprune.experiments.waves import WaveTrial
 
 __all__ = [
+    "AccuracyTrial",
     "AttentionTrial",
     "CostTrial",
     "DecayTrial",
     "DeepTrial",
     "DepthTrial",
     "EvolutionTrial",
+    "GrowthTrial",
+    "MemoryTrial",
     "NodeTrial",
     "ScaleTrial",
     "SpeedTrial",
