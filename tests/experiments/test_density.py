@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from flowprune.experiments import density
+from flowprune.experiments import density, density_leads
 from flowprune.experiments.theory import neighbourhood
 from flowprune.graphs import load
 from flowprune.graphs.sampling import compatibility
@@ -104,7 +104,7 @@ def test_networks_of_a_place_differ_in_their_model_alone():
     for part in density.grid(**SMALL).values():
         assert len({(t.dataset, t.split, t.seed, t.lr, t.epochs, t.hidden) for t in part.values()}) == 1
         assert {t.depth for t in list(part.values())[1:]} == {2}
-        pruned, own = (part[label] for label in density.CONTROL)
+        pruned, own = (part[label] for label in density_leads.CONTROL)
         differing = {k for k, v in pruned.fields.items() if v != own.fields[k]}
         assert differing == {"model", "rate", "limit"}
 
@@ -113,7 +113,7 @@ def test_rows_are_read_from_real_networks():
     cells = density.grid(**SMALL, epochs=2)
     rows = density.read(cells, collect([t for part in cells.values() for t in part.values()]))
     assert len(rows) == 56 and rows.groupby("network").size().eq(8).all()
-    found = density.evidence(rows)
+    found = density_leads.evidence(rows)
     assert (found["cells"], found["graphs"]) == (4, 2)
     had = density.realised(cells)
     assert len(had) == 4 and (had["had"] - had.homophily).abs().max() < 0.1
@@ -139,24 +139,24 @@ def test_a_lead_in_both_regions_and_its_slopes_are_found():
         return (network == "DYNAMO (−)") * (np.log2(d) - 3 * h) + (network == "GCN") * (d >= 36) * 1.0
 
     made = rows(effect)
-    found = density.evidence(made)
+    found = density_leads.evidence(made)
     assert found["reading"] == "DYNAMO (−)" and found["lead"] > 0 and found["part"] >= found["lead"]
     assert found["ahead"] == 15 and found["behind"] == 0 and found["denser"] > 0
     assert found["degree_lower"] < 1 < found["degree_upper"] and found["degree_lower"] > 0.5
     assert found["homophily_lower"] < -3 < found["homophily_upper"] and found["homophily_upper"] < -2
-    cells = density.contrast(made, "DYNAMO (−)", "GAT").set_index(["degree", "homophily"])
+    cells = density_leads.contrast(made, "DYNAMO (−)", "GAT").set_index(["degree", "homophily"])
     assert cells.lead[36, 0.4] == pytest.approx(np.log2(36) - 1.2, abs=0.4) and (cells.n == 10).all()
 
 
 def test_a_lead_over_one_network_alone_is_part_of_the_statement():
-    found = density.evidence(rows(lambda network, d, h: -4.0 * (network == "GAT")))
+    found = density_leads.evidence(rows(lambda network, d, h: -4.0 * (network == "GAT")))
     assert found["lead"] <= 0 < 3 < found["part"] <= found["most"]
 
 
 def test_no_lead_is_bounded_from_above():
-    found = density.evidence(rows(lambda network, d, h: 0.0))
+    found = density_leads.evidence(rows(lambda network, d, h: 0.0))
     assert found["part"] <= 0 < found["most"] < 1 and found["ahead"] == found["behind"] == 0
-    behind = density.evidence(rows(lambda network, d, h: 5.0 * (network in density.BASELINES)))
+    behind = density_leads.evidence(rows(lambda network, d, h: 5.0 * (network in density_leads.BASELINES)))
     assert behind["most"] < 0 and behind["behind"] == 15
 
 
@@ -168,7 +168,7 @@ def test_what_pruning_leaves_lies_between_chance_and_the_best():
             for h, same in ((0.5, 0.5), (0.5, 0.0), (0.5, 1.0), (0.1, 0.5))
         ]
     )
-    found = density.worth(pruned)
+    found = density_leads.worth(pruned)
     assert found.left[0] == pytest.approx(found.chance[0]) == pytest.approx(np.sqrt(0.8))
     assert (
         found.left[1] == pytest.approx(found.best[1]) and found.left[1] > 1 > found.chance[1] > found.left[2]

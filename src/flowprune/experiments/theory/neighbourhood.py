@@ -52,6 +52,14 @@ def left(classes: int, removed: float, h_removed: float, h_kept: float) -> float
     return float(np.sqrt(1 - removed) * amplitude(classes, h_kept) / max(amplitude(classes, h), 1e-12))
 
 
+def best(classes: int, removed: float, homophily: float) -> float:
+    """The same after removing only edges across classes, as far as there are any, or only edges within them, whichever
+    leaves more."""
+    r, h = removed, homophily
+    ends = (1 - min(1 - h, r) / r, min(h, r) / r)  # the share within a class of what goes
+    return max(left(classes, r, x, (h - r * x) / (1 - r)) for x in ends)
+
+
 def predicted(
     classes: int, homophily: float, degrees: np.ndarray, signal: float, draws: int = 20000, seed: int = 0
 ) -> float:
