@@ -297,3 +297,15 @@ def test_a_linear_convolution_is_a_power_of_the_adjacency():
     Ā = graph.norm_adjacency.to_dense()
     expected = np.linalg.matrix_power(Ā.numpy(), 2) @ (F[:, 0] @ W[0] @ W[1]).numpy()
     np.testing.assert_allclose(flow(F, graph.norm_adjacency)[:, 0].detach().numpy(), expected, rtol=1e-10)
+
+
+def test_entries_of_more_nodes_than_a_square_of_32_bits_holds_are_mirrored():
+    n = 50_000  # n² > 2³¹
+    around = torch.arange(n)
+    ends = torch.stack([torch.cat([around, (around + 1) % n]), torch.cat([(around + 1) % n, around])])
+    pattern = torch.sparse_coo_tensor(ends, torch.ones(2 * n), (n, n)).coalesce().to_sparse_csr()
+    parts = (x.int() for x in (pattern.crow_indices(), pattern.col_indices()))
+    edges = Edges(torch.sparse_csr_tensor(*parts, pattern.values(), (n, n)), 1)
+    mirrored, order = edges.transposed
+    assert mirrored is edges
+    assert torch.equal(edges.row[order], edges.col.long()) and torch.equal(edges.col[order].long(), edges.row)

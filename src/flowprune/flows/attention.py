@@ -38,7 +38,8 @@ class Edges:
     @cached_property
     def transposed(self) -> tuple[Edges, Tensor]:
         """The pattern of the transpose, and for each of its entries the number of the entry here that it mirrors."""
-        order = torch.argsort(self.col * self.n + self.row, stable=True)
+        # in 64 bits: col · n outgrows 32 above 46,340 nodes
+        order = torch.argsort(self.col.long() * self.n + self.row, stable=True)
         row, col = self.col[order], self.row[order]
         if torch.equal(row, self.row) and torch.equal(col, self.col):
             return self, order
