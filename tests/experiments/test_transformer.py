@@ -21,16 +21,18 @@ SMALL = "syn-cora?homophily=0.8&n=80"
 def test_variants_differ_in_the_rule_alone_and_share_their_places():
     cells = study.grid([(SMALL, "all")], runs=2, depth=2)
     base = cells[SMALL, "all", "minus"]
-    wanted = {study.UNPRUNED: {"rate", "noise"}, "minus": set()}
+    wanted = {study.UNPRUNED: {"rate", "noise"}, "minus": set(), study.AT_ONCE: {"gradual"}}
     for (_, _, name), trials in cells.items():
         for t, other in zip(trials, base, strict=True):
             assert {k for k, v in t.fields.items() if v != other.fields[k]} == wanted.get(name, {"sign"})
     assert [(t.split, t.seed) for t in base] == [(0, 0), (1, 1)]
+    fast = study.grid([(SMALL, "all")], runs=1, rate=0.7)
+    assert fast[SMALL, "all", "plus"][0].rate == 0.7 and fast[SMALL, "all", study.UNPRUNED][0].rate == 0
 
 
 def test_the_published_study_has_every_setting_once():
     trials = study.study()
-    assert len({t.key for t in trials}) == len(trials) == 6 * 5 * 10
+    assert len({t.key for t in trials}) == len(trials) == 6 * 6 * 10
     assert {(t.depth, t.hidden, t.heads, t.rate, t.limit) for t in trials} == {
         (4, 32, 4, 0.1, 0.2),
         (4, 32, 4, 0, 0.2),
@@ -66,7 +68,7 @@ def test_rows_are_read_from_real_networks():
     cells = study.grid([(SMALL, "all"), (SMALL, "neighbours")], runs=2, depth=1, epochs=2)
     table = collect([t for part in cells.values() for t in part], executor="local")
     rows = study.read(cells, table)
-    assert len(rows) == 20 and set(rows.variant) == set(study.VARIANTS)
+    assert len(rows) == 24 and set(rows.variant) == set(study.VARIANTS)
     assert (rows[rows.variant == study.UNPRUNED].removed == 0).all()
     found = study.contrasts(rows)
     assert len(found) == 6 and (found.runs == 2).all()
@@ -97,9 +99,9 @@ def verdict(gains: dict[tuple[str, str, str], float], noise: float = 0.2) -> str
 
 def test_contrasts_are_paired_and_splits_that_overlap_have_wider_intervals():
     found = study.contrasts(rows(everywhere("plus", 2.0)))
-    plus = found[found.reading == "plus"]
+    plus = found[found.variant == "plus"]
     assert np.allclose(plus.difference, 2, atol=0.3) and (plus["adj. p"] < 0.05).all()
-    assert (found[found.reading == "minus"]["adj. p"] > 0.05).all()
+    assert (found[found.variant == "minus"]["adj. p"] > 0.05).all()
     width = (found.upper - found.lower).groupby(found.graph.str.contains("public")).mean()
     assert width[False] > 1.5 * width[True]
 
