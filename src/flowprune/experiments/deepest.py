@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from flowprune.experiments import depth_study
 from flowprune.experiments.deep import DeepTrial
+from flowprune.experiments.depth_costs import passes
 from flowprune.experiments.depth_study import READINGS, SLOW_PAIR, places, trial
 from flowprune.study.stats import mean_interval
 
@@ -31,6 +33,20 @@ def changes(dataset: str, depth: int, *, runs: int = 3, **fields: Any) -> dict[s
         name: [trial(dataset, variant, depth, **fields | change | place) for place in places(dataset, runs)]
         for name, (variant, change) in CHANGES.items()
     }
+
+
+GRAPHS = {"cornell-corrected": 5}  # published, with the runs of each network
+DEPTH = 128
+
+
+def study() -> list[DeepTrial]:
+    """The published trials, each once, less those of the depth study."""
+    cells = [
+        c for d, runs in GRAPHS.items() for c in (changes(d, DEPTH, runs=runs), passes(d, DEPTH, runs=runs))
+    ]
+    held = {t.key for t in depth_study.study()}
+    trials = {t.key: t for c in cells for part in c.values() for t in part}
+    return [t for key, t in trials.items() if key not in held]
 
 
 def change_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -118,5 +118,7 @@ def saving(cells: Mapping[float, Sequence[DeepTrial]], table: pd.DataFrame) -> p
 def in_words(saved: pd.DataFrame) -> str:
     """The mean ratios of :func:`saving` by share removed, for a figure's alternative text."""
     means = saved.groupby(saved.removed.round(2))[["time", "entries"]].mean()
-    told = [f"{100 * r:.0f} % removed: time {m.time:.2f}, entries {m.entries:.2f}" for r, m in means.iterrows()]
+    told = [
+        f"{100 * r:.0f} % removed: time {m.time:.2f}, entries {m.entries:.2f}" for r, m in means.iterrows()
+    ]
     return f"{'; '.join(told)}."
