@@ -119,14 +119,14 @@ def test_rows_are_read_from_real_networks():
     assert len(had) == 4 and (had["had"] - had.homophily).abs().max() < 0.1
 
 
-def rows(effect, noise: float = 0.3, families=("syn-cora", "syn-products")) -> pd.DataFrame:
+def rows(effect, noise: float = 0.3, degrees=density.DEGREES) -> pd.DataFrame:
     """Made accuracies: 60 for all, plus ``effect(network, degree, homophily)``."""
     rng = np.random.default_rng(0)
     told = [
         {"family": f, "degree": d, "homophily": h, "graph": g, "network": network}
         | {"accuracy": 60 + g + effect(network, d, h) + noise * rng.standard_normal(), "removed": np.nan}
-        for f in families
-        for d in density.DEGREES
+        for f in density.NODES
+        for d in degrees
         for h in density.LEVELS
         for g in range(5)
         for network in ("MLP", *density.NETWORKS)
@@ -156,8 +156,12 @@ def test_a_lead_over_one_network_alone_is_part_of_the_statement():
 def test_no_lead_is_bounded_from_above():
     found = density_leads.evidence(rows(lambda network, d, h: 0.0))
     assert found["part"] <= 0 < found["most"] < 1 and found["ahead"] == found["behind"] == 0
-    behind = density_leads.evidence(rows(lambda network, d, h: 5.0 * (network in density_leads.BASELINES)))
-    assert behind["most"] < 0 and behind["behind"] == 15
+
+
+def test_what_lies_behind_is_counted():
+    made = rows(lambda network, d, h: 5.0 * (network in density_leads.BASELINES), degrees=(12.0, 69.0))
+    found = density_leads.evidence(made)
+    assert found["most"] < 0 and found["behind"] == 10
 
 
 def test_what_pruning_leaves_lies_between_chance_and_the_best():

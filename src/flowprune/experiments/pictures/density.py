@@ -40,9 +40,9 @@ def neighbours(table: pd.DataFrame) -> Figure:
         ):
             axis.plot(part.homophily, 100 * part.predicted, color=colour)
             axis.plot(part.homophily, 100 * part.measured, "o", ms=4.5, color=colour)
-            last = part[part.homophily <= 0.5].iloc[-1]
+            last = part[part.homophily <= 0.3].iloc[-1]
             axis.annotate(
-                f"degree {degree:g}", (last.homophily, 100 * last.measured), (7, -5), color=colour,
+                f"degree {degree:g}", (last.homophily, 100 * last.measured), (8, -8), color=colour,
                 textcoords="offset points", fontsize=9,
             )  # fmt: skip
         _critical(axis, CLASSES[family])
