@@ -38,7 +38,7 @@ def test_gradients_are_those_of_the_transpose_where_its_numbers_outgrow_32_bits(
     generator = torch.Generator().manual_seed(0)
     weights = torch.rand(len(edges.col), 1, dtype=torch.float64, generator=generator)
     G, H = torch.randn(2, n, 1, 1, dtype=torch.float64, generator=generator)
-    transpose = torch.sparse_coo_tensor(torch.stack([edges.col, edges.row]), weights[:, 0], (n, n))
+    transpose = torch.sparse_coo_tensor(torch.stack([edges.col.long(), edges.row]), weights[:, 0], (n, n))
     wanted = torch.sparse.mm(transpose, G[:, 0])
     for call, received in (
         (lambda: edge_sum(edges, weights, H), G),
@@ -121,7 +121,7 @@ def test_memory_is_held_in_proportion_to_the_edges_and_not_by_the_process_that_a
     assert (found.status == "done").all(), found.error.dropna().tolist()
     assert ballast.sum() == 1e8
     per_edge = growth_study.per_edge(found)
-    least = {"gat": 8 * 21 / 10 * 2, "dynamo": 8 * 21 / 10 * 4}  # bytes an edge of the numbers kept for good
+    least = {"gat": 12 * 2.1, "dynamo": 24 * 2.1}  # rows and columns; and multipliers and their places
     assert all(least[row.model] < row.per_edge < 2000 for row in per_edge.itertuples())
     assert (found[found.model == "dynamo"].removed > 0.1).all()
     for model, part in found.groupby("model"):  # below one: a block of edges has a fixed size
@@ -150,11 +150,11 @@ def test_trials_that_cannot_be_are_refused():
         growth.MemoryTrial(edges=SMALL, model="gcn")
 
 
-def test_the_published_trials_reach_ten_million_edges_and_differ():
-    for name in ("growth", "growth-accuracy"):
+def test_the_published_trials_reach_the_sizes_that_the_rule_asks_for_and_differ():
+    for name, largest in (("growth", 10**7), ("growth-accuracy", 10**6)):
         trials = published.study()[name]()
         assert len({t.key for t in trials}) == len(trials)
-        assert {t.edges for t in trials} >= {10**4, 10**7}
+        assert min(t.edges for t in trials) == 10**4 and max(t.edges for t in trials) >= largest
 
 
 # --- what is read --------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_the_verdict_follows_from_the_evidence(arguments, verdict):
 
     exponents, reached = made(**arguments)
     found = growth_study.evidence(exponents, reached, growth_study.sizes(4, 7))
-    assert found["decades"] == 3 and found["pairs"] == 4
+    assert found["decades"] == 3 and found["pairs"] == 5
     assert claims()["D13"].judge(found) == verdict
 
 

@@ -189,15 +189,12 @@ def nodes(edges: int) -> int:
 
 
 def with_loops(adjacency: Tensor) -> Tensor:
-    """The pattern of a sparse CSR matrix without a diagonal, ``[n, n]``, together with its diagonal.
-
-    The indices have 64 bits: where a transpose is sorted by col · n + row, these numbers outgrow 32.
-    """
+    """The pattern of a sparse CSR matrix without a diagonal, ``[n, n]``, together with its diagonal."""
     n, crow, node = adjacency.shape[0], adjacency.crow_indices().long(), torch.arange(adjacency.shape[0])
     row = torch.cat([node.repeat_interleave(crow.diff()), node])
     col = torch.cat([adjacency.col_indices().long(), node])
     col = col[torch.argsort(row * n + col)]
-    crow = crow + torch.arange(n + 1)
+    crow, col = (crow + torch.arange(n + 1)).int(), col.int()  # as of every graph
     return torch.sparse_csr_tensor(crow, col, torch.ones(len(col)), (n, n), check_invariants=False)
 
 

@@ -18,7 +18,7 @@ from flowprune.study.stats import Interval, holm, mean_interval, paired
 
 SHARES = (0.2, 0.5, 0.8)
 WIDTHS = (8, 16, 32, 64, 128)
-GRAPHS = {10_000: 8, 100_000: 8, 1_000_000: 3, 10_000_000: 1}  # block models of each size
+GRAPHS = {10_000: 8, 100_000: 8, 1_000_000: 4, 3_162_280: 1}  # block models of each size
 CONTROLLED = 1_000_000  # up to so many edges the controls are trained too
 PHASES = ("layer", "step")
 NAMES = {"gat": "GAT", "dynamo": "DYNAMO-GAT", "one shot": "pruned at once"}
