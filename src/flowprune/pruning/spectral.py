@@ -22,6 +22,7 @@ from typing import Literal, get_args
 import numba
 import numpy as np
 from numpy import ndarray
+from threadpoolctl import threadpool_info
 
 Mode = Literal["none", "D", "DW"]
 Choice = Literal[
@@ -202,8 +203,9 @@ def surely_real(counted, d_c, d, b, skew, norm, threshold):
       real if they are further apart than 2η. Poles at least G apart keep every value min(G/2, b G/(2‖L‖(G + ‖L‖)))
       away from every pole, and there is a pole between any two.
     - m = 1 or mode D: with z = λ − d and β = Σb the resolvent is a fraction with denominator z(z − z₊)(z − z₋),
-      z± the roots of z² − (d_c − d) z − β. If 0, z₊, z₋ are real and at least g apart, its norm is below
-      (1 + 36 (‖L‖/g)²)/τ wherever |Im z| = τ, or, with each value simple (m ≤ 2), on circles of radius τ = g/2.
+      z± the roots of z² − (d_c − d) z − β. If 0, z₊, z₋ are real, z is at least half of their gaps away from the two
+      that are not nearest: the norm is below (1 + 36 ‖L‖²/s)/τ, s = min(|β|, |z±| |z₊ − z₋|), wherever |Im z| ≥ τ, or,
+      with each value simple (m ≤ 2), on circles whose radius τ is half the least gap.
     """
     m, β, least = b.size, 0.0, math.inf
     for x in b:
@@ -215,9 +217,10 @@ def surely_real(counted, d_c, d, b, skew, norm, threshold):
         root = δ * δ + 4 * β
         if root > 0:
             root = math.sqrt(root)
-            g = root if m == 1 else min(root, abs(δ + root) / 2, abs(δ - root) / 2)
+            near = min(abs(δ + root), abs(δ - root)) / 2
+            g, s = (root, root * root) if m == 1 else (min(root, near), min(abs(β), near * root))
             τ = max(threshold * norm, g / 2 if m <= 2 else 0.0)
-            if ROUNDING * norm * (g * g + 36 * norm * norm) < τ * g * g:
+            if ROUNDING * norm * (s + 36 * norm * norm) < τ * s:
                 return True
     if least <= 0:
         return False
@@ -234,6 +237,10 @@ def surely_real(counted, d_c, d, b, skew, norm, threshold):
 
 
 def solver() -> str:
-    """Which LAPACK numpy calls: its order of eigenvalues, and so the published rule, may differ between builds."""
+    """Which LAPACK numpy calls, and for which processor its kernels are.
+
+    Its order of eigenvalues and its last bits, and so what the published rule removes, may differ between them.
+    """
     lapack = np.show_config(mode="dicts")["Build Dependencies"]["lapack"]
-    return f"{lapack.get('name', 'unknown')} {lapack.get('version', '')}".strip()
+    kernels = [x.get("architecture", "") for x in threadpool_info() if "numpy" in x["filepath"]]
+    return " ".join([lapack.get("name", "unknown"), lapack.get("version", ""), *kernels]).strip()
