@@ -12,6 +12,7 @@ from torch import Tensor
 
 from flowprune.experiments.transformer import AT_ONCE, CONTROL, REPORTED, setting
 from flowprune.study.figures import COLOUR, INK
+from flowprune.study.stats import mean_interval
 
 STYLE = {
     "minus": ("GRAND", "o"),
@@ -72,26 +73,28 @@ def gains(found: pd.DataFrame) -> Figure:
     axis.axvline(0, color=INK, lw=0.8, ls=":")
     axis.set_yticks(range(len(settings)), [setting(*s) for s in reversed(settings)])
     axis.set_xlabel("accuracy, points against the same network without pruning")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2 - 0.5 / len(settings)), ncols=len(names))
+    fig.legend(loc="outside lower center", ncols=len(names))
     return fig
 
 
 def distances(rows: pd.DataFrame) -> Figure:
-    """Share of pairs removed by their distance in the graph, of networks over all pairs; a panel a graph."""
+    """Share of pairs removed by their distance in the graph, of networks over all pairs, with 95 % intervals over
+    runs; a panel a graph."""
     pruned = rows[(rows.pairs == "all") & rows.variant.isin(STYLE)]
     graphs = list(dict.fromkeys(pruned.graph))
-    fig, axes = plt.subplots(1, len(graphs), figsize=(7, 2.9), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(graphs), figsize=(7, 3.2), sharey=True, squeeze=False)
     for axis, graph in zip(axes[0], graphs, strict=True):
-        for name, part in pruned[pruned.graph == graph].groupby("variant", sort=False):
-            share = 100 * np.array(part.removed_by_hop.tolist()).mean(0)
-            model, marker = STYLE[name]
-            axis.plot(
-                range(1, len(share) + 1), share, marker=marker, color=COLOUR[model], lw=1.4, ms=5, label=name
-            )
+        parts = pruned[pruned.graph == graph].groupby("variant", sort=False)
+        for offset, (name, part) in zip(np.linspace(-0.16, 0.16, len(parts)), parts, strict=True):
+            means = [mean_interval(x) for x in 100 * np.array(part.removed_by_hop.tolist()).T]
+            (model, marker), x = STYLE[name], np.arange(1, len(means) + 1) + offset
+            axis.vlines(x, [i.lower for i in means], [i.upper for i in means], color=COLOUR[model], lw=0.9)
+            y, label = [i.mean for i in means], name if graph == graphs[0] else None
+            axis.plot(x, y, marker=marker, color=COLOUR[model], lw=1.2, ms=4, label=label)
+        last = len(means)
+        axis.set_xticks(range(1, last + 1), [*map(str, range(1, last)), f"≥{last}"])
         axis.set_title(graph.split("?")[0])
         axis.set_xlabel("distance of the pair")
-        last = len(share)
-        axis.set_xticks(range(1, last + 1), [*map(str, range(1, last)), f"≥{last}"])
     axes[0, 0].set_ylabel("pairs removed, %")
-    axes[0, 0].legend(fontsize=8.5)
+    fig.legend(loc="outside lower center", ncols=len(STYLE))
     return fig
