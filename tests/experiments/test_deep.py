@@ -170,5 +170,7 @@ def test_a_pass_after_one_shot_has_the_share_of_entries_that_is_left():
     read = depth_costs.saving(cells, collect([t for part in cells.values() for t in part], executor="local"))
     loops, edges = 150, prepared(SMALL).adjacency.values().numel()
     assert len(read) == 2 and np.allclose(read.removed, 0.5, atol=1 / edges)
-    np.testing.assert_allclose(read.entries, (loops + edges * (1 - read.removed)) / (loops + edges), rtol=1e-3)
+    np.testing.assert_allclose(
+        read.entries, (loops + edges * (1 - read.removed)) / (loops + edges), rtol=1e-3
+    )
     np.testing.assert_allclose(read.excess, read.time / (1 - read.removed) - 1)
