@@ -120,7 +120,7 @@ def passes(found: pd.DataFrame) -> Figure:
     axis.fill_between(share, 1 - 1.2 * share, 1 - 0.8 * share, color=INK, alpha=0.12, lw=0)
     axis.plot(share, 1 - share, ":", color=INK, lw=1)
     sizes = sorted(found.edges.unique())
-    shades = plt.get_cmap("cividis")(np.linspace(0.05, 0.8, len(sizes)))
+    shades = plt.get_cmap("cividis")(np.linspace(0.3, 0.75, len(sizes)))
     marks = "ovs^D<>Pp*hX"
     for i, (E, colour) in enumerate(zip(sizes, shades, strict=True)):
         part = found[found.edges == E].sort_values("removed")
@@ -171,7 +171,7 @@ def self_weight(degrees: Sequence[int]) -> Figure:
     w = np.linspace(1, 0, 201)
     fig, axis = plt.subplots(figsize=(7, 2.9))
     for k, line in zip(degrees, ("-", "--", "-.", ":"), strict=False):
-        axis.plot(w, 1 / (1 + k * w), line, color=MODEL["dynamo"], label=f"{k} neighbours")
+        axis.plot(w, 1 / (1 + k * w), line, color=MODEL["dynamo"], label=f"{k} neighbour{'s' * (k > 1)}")
     axis.set(xlabel="multiplier w of every neighbour", ylabel="weight of the node itself", ylim=(0, 1.05))
     axis.invert_xaxis()
     axis.legend(loc="upper left")
