@@ -59,7 +59,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         ),
         "table-resplit": lambda: [t for part in table.resplit(_finals()).values() for t in part],
         "depth": lambda: depths("cora"),
-        "deep": depth_study.study,
+        "deep": _deep,
         "deepest": deepest.study,
         "rule": rule_study.study,
         "density": density.study,
@@ -83,6 +83,12 @@ def _new(trials: Iterable[Trial]) -> list[Trial]:
     """These trials without those that ``nodes-published`` holds."""
     held = {t.key for d in REAL for m in LABELS for t in published(d, m)}
     return [t for t in trials if t.key not in held]
+
+
+def _deep() -> list[Trial]:
+    """Without those that ``rule`` holds: the whole rule at the depths of its chapter."""
+    held = {t.key for t in rule_study.study()}
+    return [t for t in depth_study.study() if t.key not in held]
 
 
 def _mixed() -> list[Trial]:
