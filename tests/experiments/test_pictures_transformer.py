@@ -13,6 +13,9 @@ from flowprune.experiments import transformer as study
 from flowprune.experiments import transformer_looks as looks
 from flowprune.experiments.nodes import prepared
 from flowprune.experiments.pictures import transformer as pictures
+from flowprune.flows.transformer import GraphTransformer
+from flowprune.graphs import Graph
+from flowprune.pruning.dynamo import Dynamo
 
 SMALL = "csbm?n=30"
 
@@ -123,3 +126,16 @@ def test_what_a_node_keeps_for_itself_is_read_from_a_dense_softmax():
 def test_multipliers_sink_step_by_step_and_stay_when_pruned_at_once():
     told = looks.listening(SMALL, 8, 1.0).set_index("variant")
     assert told.w[study.UNPRUNED] == told.w[study.AT_ONCE] == 1 > told.w["minus"]
+    assert told.alone[study.UNPRUNED] == told["by chance"][study.UNPRUNED] == 0
+
+
+def test_nodes_are_alone_when_their_last_neighbour_is_gone():
+    star = Graph.from_edges("star", [[0, 0, 0], [1, 2, 3]], n=5)  # and an isolated node, which does not count
+    loops = star.with_self_loops().adjacency
+    flow = GraphTransformer([0], 4, 1, loops, Dynamo(), dropout=[0.0], heads=1)
+    (layer,) = flow.layers
+    layer.w[0, (layer.full.row == 1) & layer.joins] = 0
+    layer.w[0, (layer.full.row == 0) & (layer.full.col == 2)] = 0
+    share, chance = looks.alone(flow)  # two of six entries are gone; degrees are 3, 1, 1, 1
+    assert share == pytest.approx(1 / 4)
+    assert chance == pytest.approx((3 * (1 / 3) + (1 / 3) ** 3) / 4)

@@ -48,7 +48,7 @@ def joined(nodes: int, classes: int, degree: float) -> int:
     Raises ValueError when the wanted one lies more than a tenth from what can be had.
 
     >>> joined(1500, 10, 36), joined(800, 5, 69)
-    (21, 49)
+    (21, 50)
     """
     m = np.arange(1, nodes // classes)
     first = classes * (m + 1)

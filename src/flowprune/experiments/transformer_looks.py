@@ -1,4 +1,4 @@
-"""Looks inside a pruned graph transformer: which pairs go, what a node keeps for itself, two identities."""
+"""Looks inside a pruned graph transformer: which pairs go, what is left of a neighbourhood, two identities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowprune.experiments.depth_study import TRAINING
 from flowprune.experiments.transformer import AT_ONCE, READINGS, UNPRUNED, VARIANTS, TransformerTrial
 from flowprune.flows.attention import Edges
 from flowprune.flows.classifier import NodeClassifier
-from flowprune.flows.transformer import DotAttention, hop_classes
+from flowprune.flows.transformer import DotAttention, GraphTransformer, hop_classes
 from flowprune.pruning.dynamo import Dynamo, edge_covariance
 
 
@@ -40,14 +40,18 @@ def by_class(labels: Tensor, shares: Mapping[str, Tensor]) -> str:
 
 
 def listening(dataset: str, epochs: int, rate: float) -> pd.DataFrame:
-    """Of networks over neighbours, unpruned and pruned step by step or at once: the median multiplier of the edges that
-    are left (``w``), and the attention that a node pays to itself, mean over nodes, heads and blocks (``oneself``)."""
+    """Of networks over neighbours, unpruned and pruned step by step or at once, means over nodes, heads and blocks.
+
+    ``w``: median multiplier of the edges that are left. ``oneself``: attention that a node pays to itself. ``alone``:
+    share of nodes whose neighbours are all gone, and ``by chance``, if as many edges were removed at random.
+    """
     fields, told = TRAINING | {"dataset": dataset, "epochs": epochs, "rate": rate}, []
     for name in (UNPRUNED, "minus", AT_ONCE):
         t = TransformerTrial(split=0, seed=0, **fields | VARIANTS[name])
         _, model, _ = TransformerTrial.fitted([t])
         w = torch.cat([layer.w[0, layer.joins] for layer in model.flow.layers])
-        told.append({"variant": name, "w": w[w > 0].median().item(), "oneself": oneself(model)})
+        place = {"variant": name, "w": w[w > 0].median().item(), "oneself": oneself(model)}
+        told.append(place | dict(zip(("alone", "by chance"), alone(model.flow), strict=True)))
     return pd.DataFrame(told)
 
 
@@ -59,6 +63,20 @@ def oneself(model: NodeClassifier) -> float:
         edges, _ = block.attention.entries()
         weights.append(block.attention.attend(block.first(F))[1][edges.row == edges.col].mean())
     return torch.stack(weights).mean().item()
+
+
+def alone(flow: GraphTransformer) -> tuple[float, float]:
+    """The share of nodes with neighbours that have none left, of one replica, and that by chance.
+
+    A node of k neighbours loses them all with probability s^k when a share s is removed at random.
+    """
+    shares = []
+    for layer in flow.layers:
+        row, left = layer.full.row[layer.joins], layer.w[0, layer.joins] > 0
+        had, has = (torch.bincount(r, minlength=layer.full.n) for r in (row, row[left]))
+        s = 1 - left.double().mean()
+        shares.append(torch.stack([(has == 0).double(), s**had])[:, had > 0].mean(1))
+    return tuple(torch.stack(shares).mean(0).tolist())
 
 
 def checks(seed: int = 0) -> tuple[float, float]:
