@@ -166,7 +166,8 @@ def test_the_bias_follows_its_pairs_when_others_leave():
         layer.w[0, layer.joins] = (torch.arange(15 * 14) % 3 > 0).double()
     dense = torch.full((15, 15, 2), -torch.inf, dtype=torch.float64)
     full, weights = layer.full, layer.attend(F)[1]
-    layer.w.data.fill_(1)
+    with torch.no_grad():
+        layer.w.fill_(1)
     dense[full.row, full.col] = layer.attend(F)[1].log()
     layer.w[0, layer.joins] = (torch.arange(15 * 14) % 3 > 0).double()
     edges = layer.entries()[0]

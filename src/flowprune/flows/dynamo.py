@@ -53,6 +53,7 @@ class PrunedAttention(nn.Module):
         self.τ = nn.Parameter(torch.full((R,), torch.nan), requires_grad=False)
         self.rule, self.depth, self.full, self.joins = rule, depth, full, full.row != full.col
         self.pattern = full, torch.arange(E, device=full.col.device)
+        self._read: tuple[int, int, bool] | None = None  # of w, when the pattern was last compared with it
 
     def forward(self, F: Tensor) -> Tensor:
         """``[n, R, d] → [n, R, d]``."""
@@ -75,8 +76,10 @@ class PrunedAttention(nn.Module):
 
     def entries(self) -> tuple[Edges, Tensor]:
         """The stored entries and their numbers among the first ones; without recalibration these all stay."""
-        kept = self.pattern[1]
-        if self.rule.recalibrate:
+        # a write through w.data has no version and is not seen
+        read = id(self.w), self.w._version, self.training
+        if self.rule.recalibrate and read != self._read:
+            kept, self._read = self.pattern[1], read
             alive = (self.w > 0).any(0)
             carried = int(alive[kept].sum())
             stale = len(kept) - carried > (STALE * len(kept) if self.training else 0)

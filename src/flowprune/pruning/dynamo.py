@@ -135,22 +135,24 @@ class Dynamo:
 
     def weaken(self, w: Tensor, p: Tensor) -> Tensor:
         """The multipliers after one step, 0 for removed edges: ``[E, R]`` twice to ``[E, R]``."""
-        allowed = int(self.limit * w.shape[0] + 1e-9)
+        allowed, gone = int(self.limit * w.shape[0] + 1e-9), w == 0
         if not self.gradual:
-            first = (w > 0).all(0)  # a replica is pruned once
-            return torch.where(first & (p > 0) & (_rank(-p) < allowed), 0, w)
+            first = ~gone.any(0)  # a replica is pruned once
+            return torch.where(first & (p > 0) & _least(-p, allowed), 0, w)
         weaker = w * (1 - p)
         weak = weaker < self.floor
         if weak.sum(0).max() <= allowed:
             return weaker.masked_fill(weak, 0)
-        first = _rank(weaker.masked_fill(w == 0, -1))  # what is gone counts before what would now go
-        return torch.where(weak & (first < allowed), 0, torch.where(weak, w, weaker))
+        full = bool((gone.sum(0) >= allowed).all())  # what is gone counts before what would now go
+        going = gone if full else weak & _least(weaker.masked_fill(gone, -1), allowed)
+        return torch.where(going, 0, torch.where(weak, w, weaker))
 
 
 def _mean(x: Tensor, alive: Tensor) -> Tensor:
     return (x * alive).sum(0) / alive.sum(0).clamp_min(1)
 
 
-def _rank(x: Tensor) -> Tensor:
-    """The place of every entry of a column in ascending order, from 0."""
-    return x.argsort(dim=0, stable=True).argsort(dim=0)
+def _least(x: Tensor, count: int) -> Tensor:
+    """Whether an entry is among the ``count`` least of its column; of equal ones the first are."""
+    least = x.argsort(dim=0, stable=True)[:count]
+    return torch.zeros_like(x, dtype=torch.bool).scatter_(0, least, True)
