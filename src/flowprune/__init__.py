@@ -12,7 +12,7 @@ import os
 import warnings
 from importlib.metadata import version
 
-# Large tensors in large pages: torch reads this when it is loaded. At 10⁷ edges page faults were half of a training step.
+# Large tensors in large pages: torch reads this when it loads. At 10⁷ edges page faults were half of a training step.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # Our progress bars are plain; that a fancier one could be installed is no news for a notebook's reader.

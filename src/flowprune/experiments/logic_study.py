@@ -1,0 +1,265 @@
+"""The study of truth tables: which networks run, and what is read from their rows (A3 to A7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from flowprune.experiments.logic import GATES, LogicTrial
+from flowprune.study.stats import adjust, equivalence, paired
+
+HIDDEN = (0, 1, 2, 3, 4, 5)  # of the paper's figure 3
+TIMED = (2, 5, 10)
+FAR = {10: 200, 20: 100, 50: 20, 100: 10}  # networks of each size beyond the paper's
+TABLES = ("parity 3", "parity 4", "adder 1", "adder 2", "multiplexer 1", "multiplexer 2", "random 4 2 0")
+MODES = ("none", "D", "DW")
+NAMES = {"none": "unpruned", "D": "mode D", "DW": "mode D_W", "clear": "mode D, no rounding"}
+CLEAR = 1e-9  # a threshold well above rounding
+WHOLE = (
+    "removed",
+    "by_rounding",
+    "half",
+    "learned",
+    "clipped",
+    "saturated",
+    "disconnected",
+)  # results, numbers
+REAL = ("miss", "training_miss")
+MARGIN = 0.05  # of the mean error, which is 0.5 for a coin: what does not matter
+
+
+def cells(
+    tables: Sequence[str], hidden: Sequence[int], modes: Sequence[str] = MODES, **fields: Any
+) -> list[LogicTrial]:
+    """Every table, size and mode; ``clear`` is mode D with a threshold above rounding."""
+    return [
+        LogicTrial(table=t, hidden=h, mode="D", threshold=CLEAR, **fields)
+        if mode == "clear"
+        else LogicTrial(table=t, hidden=h, mode=mode, **fields)
+        for t in tables
+        for h in hidden
+        for mode in modes
+    ]
+
+
+def study() -> list[LogicTrial]:
+    """The published trials."""
+    paper = cells(GATES, HIDDEN, (*MODES, "clear"))
+    far = [t for h, R in FAR.items() for t in cells(GATES if h <= 20 else ("xor",), [h], networks=R)]
+    return [*paper, *far, *cells(TABLES, (5, 10), networks=50)]
+
+
+def networks(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a network of the finished trials.
+
+    Columns: gate (or other table), hidden, mode (with ``clear``), seed, edges (at the start), miss (its error),
+    removed, share (of edges removed), by_rounding, half (input of its median removal, −1 without any), learned (piece), others
+    of :class:`~flowprune.experiments.logic.LogicTrial`. Raises ValueError when no trial is done.
+    """
+    done = table[table.status == "done"]
+    if done.empty:
+        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
+    seeds = [list(range(s, s + n)) for s, n in zip(done.seed, done.networks, strict=True)]
+    mode = done["mode"].where(done.threshold == 0, "clear")
+    lists = ["seed", *WHOLE, *REAL, "lost"]
+    rows = done.assign(gate=done.table, mode=mode, seed=seeds)[["gate", "hidden", "mode", "edges", *lists]]
+    rows = rows.explode(lists, ignore_index=True).astype(
+        {"seed": int} | dict.fromkeys(WHOLE, int) | dict.fromkeys(REAL, float)
+    )
+    return rows.assign(share=rows.removed / rows.edges)
+
+
+def _modes(
+    nets: pd.DataFrame, value: str, a: str, b: str
+) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    """A value of the networks of two modes by gate and size, paired by seed."""
+    wide = nets.pivot(index=["gate", "hidden", "seed"], columns="mode", values=value).dropna(subset=[a, b])
+    return {
+        key: (p[a].to_numpy(), p[b].to_numpy()) for key, p in wide.groupby(["gate", "hidden"], sort=False)
+    }
+
+
+def changes(nets: pd.DataFrame) -> pd.DataFrame:
+    """Error of pruned minus unpruned networks of the same seed, for every gate, size and mode: an equivalence test.
+
+    Columns: gate, hidden, mode, networks, before, after, change, lower and upper (90 %), p.
+    """
+    rows = []
+    for mode in ("D", "DW"):
+        for (gate, hidden), (pruned, whole) in _modes(nets, "miss", mode, "none").items():
+            c = equivalence(pruned, whole, MARGIN)
+            rows.append([gate, hidden, mode, c.n, whole.mean(), pruned.mean(), c.mean, c.lower, c.upper, c.p])
+    columns = ["gate", "hidden", "mode", "networks", "before", "after", "change", "lower", "upper", "p"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def change_evidence(nets: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim A3."""
+    c = changes(nets)
+    return {
+        "cells": len(c),
+        "networks": int(c.networks.min()),
+        "equivalent": float((adjust(c.p) < 0.05).mean()),
+        "apart": float(((c.lower > MARGIN) | (c.upper < -MARGIN)).mean()),
+        "largest": float(c.change.abs().max()),
+        "upper": float(c.upper.max()),
+        "disconnected": int(nets.disconnected.sum()),
+    }
+
+
+def contrasts(nets: pd.DataFrame, value: str, a: str = "DW", b: str = "D") -> pd.DataFrame:
+    """Mode a minus mode b of the same seed, for every gate and size; p-values corrected together (Holm)."""
+    compared = {key: paired(x, y) for key, (x, y) in _modes(nets, value, a, b).items()}
+    rows = [[*key, c.n, c.mean, c.lower, c.upper] for key, c in compared.items()]
+    told = pd.DataFrame(rows, columns=["gate", "hidden", "networks", "difference", "lower", "upper"])
+    return told.assign(p=adjust([c.p for c in compared.values()]))
+
+
+def count_evidence(nets: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim A4; cells where no mode has an edge to name are left out."""
+    within = nets[nets.hidden > 0]
+    c, clear = contrasts(within, "removed"), contrasts(within, "removed", "DW", "clear")
+    return {
+        "cells": len(c),
+        "networks": int(c.networks.min()),
+        **signs(c),
+        "largest": float(c.difference.max()),
+        "least": float(c.difference.min()),
+        "clear_more": signs(clear)["more"],
+        "clear_fewer": signs(clear)["fewer"],
+        "by_rounding": float(
+            nets[nets["mode"] == "D"].by_rounding.sum() / nets[nets["mode"] == "D"].removed.sum()
+        ),
+    }
+
+
+def signs(c: pd.DataFrame) -> dict[str, float]:
+    """The shares of cells where the difference is above and below zero (adjusted p below 0.05)."""
+    sure = c.p < 0.05
+    return {
+        "more": float((sure & (c.difference > 0)).mean()),
+        "fewer": float((sure & (c.difference < 0)).mean()),
+    }
+
+
+def steps(nets: pd.DataFrame) -> pd.DataFrame:
+    """From one size to the next, by gate and mode: how count and share of removed edges change.
+
+    Columns: gate, mode, from, to, count and share (means of the larger size minus the smaller), their p-values of a
+    permutation test, corrected together.
+    """
+    rows, ps = [], []
+    pruned = nets[nets["mode"].isin(("D", "DW"))]
+    for (gate, mode), part in pruned.groupby(["gate", "mode"], sort=False):
+        for low, high in pairwise(sorted(part.hidden.unique())):
+            small, large = part[part.hidden == low], part[part.hidden == high]
+            found = [unpaired(large[v].to_numpy(), small[v].to_numpy()) for v in ("removed", "share")]
+            rows.append([gate, mode, low, high, *(difference for difference, _ in found)])
+            ps.append([p for _, p in found])
+    told = pd.DataFrame(rows, columns=["gate", "mode", "from", "to", "count", "share"])
+    p = adjust(np.ravel(ps)).reshape(-1, 2)
+    return told.assign(count_p=p[:, 0], share_p=p[:, 1])
+
+
+def unpaired(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Difference of means, and Welch's p-value; 1 where nothing varies."""
+    if np.ptp(x) == 0 and np.ptp(y) == 0:
+        return float(x.mean() - y.mean()), float(x[0] == y[0])
+    return float(x.mean() - y.mean()), float(stats.ttest_ind(x, y, equal_var=False).pvalue)
+
+
+def growth_evidence(nets: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim A5, for sizes with an edge to name."""
+    s = steps(nets[nets.hidden > 0])
+    sure = {v: (s[f"{v}_p"] < 0.05) & (s[v] != 0) for v in ("count", "share")}
+    near = s.to <= max(HIDDEN)
+    good = sure["count"] & (s["count"] > 0), sure["share"] & (s.share < 0)
+    largest = nets[(nets.hidden == nets.hidden.max()) & (nets["mode"] != "none")]
+    return {
+        "steps": int(near.sum()),
+        "hidden": int(nets.hidden.max()),
+        "rising": float(good[0][near].mean()),
+        "falling": float(good[1][near].mean()),
+        "against": float((sure["count"] & (s["count"] < 0) | sure["share"] & (s.share > 0)).mean()),
+        "far_rising": float(good[0][~near].mean()) if (~near).any() else 0.0,
+        "far_falling": float(good[1][~near].mean()) if (~near).any() else 0.0,
+        "largest": float((largest.removed / largest.hidden).mean()),
+    }
+
+
+def timing(nets: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """D_W minus D, of the input of a network's median removal (where both remove some), and of its mean error over the
+    training: see :func:`contrasts`."""
+    return contrasts(nets.assign(half=nets.half.where(nets.half >= 0)), "half"), contrasts(
+        nets, "training_miss"
+    )
+
+
+def timing_evidence(when: pd.DataFrame, slower: pd.DataFrame) -> dict[str, Any]:
+    """The evidence of claim A6, from :func:`timing`."""
+    return {
+        "cells": len(when),
+        "networks": int(slower.networks.min()),
+        "earlier": signs(when)["fewer"],
+        "later": signs(when)["more"],
+        "slower": signs(slower)["more"],
+        "faster": signs(slower)["fewer"],
+        "inputs": float(when.difference.median()),
+        "miss": float(slower.difference.median()),
+    }
+
+
+def together(*parts: pd.DataFrame) -> pd.DataFrame:
+    """Networks of several studies, those of a gate, size, mode and seed once."""
+    return pd.concat(parts).drop_duplicates(["gate", "hidden", "mode", "seed"], ignore_index=True)
+
+
+# --- for reading -------------------------------------------------------------------------------------
+
+
+def change_table(changes: pd.DataFrame) -> pd.DataFrame:
+    """:func:`changes` for reading."""
+    return pd.DataFrame(
+        {
+            "gate": changes.gate.str.upper(),
+            "h": changes.hidden,
+            "mode": changes["mode"].map(NAMES),
+            "unpruned": changes.before,
+            "pruned": changes.after,
+            "90 % interval of the change": _ends(changes),
+            "adj. p": [f"{p:.3f}" for p in adjust(changes.p)],
+        }
+    )
+
+
+def change_condition(changes: pd.DataFrame) -> str:
+    """Which cells are not shown to be equivalent, in words."""
+    open_ = changes[adjust(changes.p) >= 0.05]
+    cells = ", ".join(f"{r.gate.upper()} h = {r.hidden} {NAMES[r.mode]}" for r in open_.itertuples())
+    return f"not shown within ±{MARGIN}: {cells or 'no cell'}"
+
+
+def timing_table(when: pd.DataFrame, slower: pd.DataFrame) -> pd.DataFrame:
+    """:func:`timing` for reading."""
+    slower = when[["gate", "hidden"]].merge(slower)
+    both = when.merge(slower, on=["gate", "hidden"], suffixes=("", "_miss"))
+    return pd.DataFrame(
+        {
+            "gate": both.gate.str.upper(),
+            "h": both.hidden,
+            "median removal, inputs": both.difference,
+            "95 % interval": _ends(both, 0),
+            "mean error": [f"{x:.3f}" for x in both.difference_miss],
+            "95 % interval ": _ends(slower),
+            "adj. p, both": [f"{p:.3f}, {q:.3f}" for p, q in zip(both.p, both.p_miss, strict=True)],
+        }
+    )
+
+
+def _ends(rows: pd.DataFrame, digits: int = 3) -> list[str]:
+    return [f"{a:.{digits}f} to {b:.{digits}f}" for a, b in zip(rows.lower, rows.upper, strict=True)]
