@@ -14,8 +14,12 @@ from flowprune.experiments.logic import GATES, LogicTrial
 from flowprune.study.stats import adjust, equivalence, paired
 
 HIDDEN = (0, 1, 2, 3, 4, 5)  # of the paper's figure 3
-TIMED = (2, 5, 10)
-FAR = {10: 200, 20: 100, 50: 20, 100: 10}  # networks of each size beyond the paper's
+FAR = {
+    10: (200, 2000),
+    20: (10, 2000),
+    50: (3, 2000),
+    100: (2, 200),
+}  # sizes beyond: networks, and inputs shown
 TABLES = ("parity 3", "parity 4", "adder 1", "adder 2", "multiplexer 1", "multiplexer 2", "random 4 2 0")
 MODES = ("none", "D", "DW")
 NAMES = {"none": "unpruned", "D": "mode D", "DW": "mode D_W", "clear": "mode D, no rounding"}
@@ -47,19 +51,32 @@ def cells(
     ]
 
 
+def beyond(sizes: Sequence[int], networks: Sequence[int], inputs: Sequence[int]) -> list[LogicTrial]:
+    """Larger networks in the paper's modes, of all gates up to 20 hidden nodes and of XOR beyond."""
+    return [
+        t
+        for h, R, T in zip(sizes, networks, inputs, strict=True)
+        for t in cells(GATES if h <= 20 else ("xor",), [h], networks=R, inputs=T)
+    ]
+
+
 def study() -> list[LogicTrial]:
-    """The published trials."""
-    paper = cells(GATES, HIDDEN, (*MODES, "clear"))
-    far = [t for h, R in FAR.items() for t in cells(GATES if h <= 20 else ("xor",), [h], networks=R)]
-    return [*paper, *far, *cells(TABLES, (5, 10), networks=50)]
+    """The published trials of the paper's sizes and of ten hidden nodes."""
+    return [*cells(GATES, HIDDEN, (*MODES, "clear")), *cells(GATES, [10])]
+
+
+def larger() -> list[LogicTrial]:
+    """The published trials of larger networks and of larger truth tables."""
+    far = [(h, *FAR[h]) for h in FAR if h > 10]
+    return [*beyond(*zip(*far, strict=True)), *cells(TABLES, (5, 10), networks=30)]
 
 
 def networks(table: pd.DataFrame) -> pd.DataFrame:
     """One row a network of the finished trials.
 
     Columns: gate (or other table), hidden, mode (with ``clear``), seed, edges (at the start), miss (its error),
-    removed, share (of edges removed), by_rounding, half (input of its median removal, −1 without any), learned (piece), others
-    of :class:`~flowprune.experiments.logic.LogicTrial`. Raises ValueError when no trial is done.
+    removed, share (of edges removed), by_rounding, half (input of its median removal, −1 without any), learned (the
+    piece), and others of :class:`~flowprune.experiments.logic.LogicTrial`. Raises ValueError when no trial is done.
     """
     done = table[table.status == "done"]
     if done.empty:

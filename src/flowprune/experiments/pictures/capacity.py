@@ -21,6 +21,7 @@ MODE = {
     "clear": COLOUR["heat"],
 }
 MARK = {"none": "s:", "D": "o-", "DW": "^--", "clear": "v-."}
+STYLE = {"and": ":", "or": "--", "xor": "-"}
 NODE = [COLOUR[name] for name in ("GRAFF prod", "GRAFF neg-prod", "GAT", "GRAFF sum", "heat", "CGNN")]
 REPORTED = {"and": 0.5, "or": 0.125, "xor": 0.5}  # error without hidden nodes, read off figure 3
 REPORTED_COUNT = 4, 5  # edges removed at five hidden nodes
@@ -66,7 +67,7 @@ def _means(axis: Axes, part: pd.DataFrame, value: str, mode: str) -> None:
 
 
 def far(nets: pd.DataFrame) -> Figure:
-    """Removed edges for each hidden node, and their share of all edges, up to the largest networks, by gate and mode."""
+    """Removed edges for each hidden node, and their share of all edges, up to the largest networks, by mode."""
     fig, axes = plt.subplots(1, 2, figsize=(7, 3.4))
     part = nets[(nets.hidden > 0) & (nets["mode"] != "none")]
     part = part.assign(each=part.removed / part.hidden, share=100 * part.share)
@@ -92,7 +93,7 @@ def timing(table: pd.DataFrame) -> Figure:
     for row in table.itertuples():
         top, bottom = axes[:, sizes.index(row.hidden)]
         inputs = (np.arange(PIECES) + 1) * row.inputs / PIECES
-        line = {"color": MODE[row.mode], "ls": {"and": ":", "or": "--", "xor": "-"}[row.table], "lw": 1.3}
+        line = {"color": MODE[row.mode], "ls": STYLE[row.table], "lw": 1.3}
         top.plot(inputs, row.curve_miss, **line)
         if row.mode != "none":
             bottom.plot(inputs, 100 * (1 - np.array(row.curve_left)), **line)
@@ -197,7 +198,7 @@ def _graph(axis: Axes, trace: Trace, input_: int) -> None:
 
 def spectra_slider(trace: Trace, stops: int = 25) -> go.Figure:
     """Every node's eigenvalues in the complex plane at its last visit, the slider sets the time."""
-    n, first = trace.nets.edges.n, trace.nets.inputs
+    first = trace.nets.inputs
     inputs = np.unique(np.linspace(0, len(trace.errors) - 1, stops).astype(int))
     frames = []
     for t in inputs:
