@@ -126,6 +126,7 @@ def change_evidence(nets: pd.DataFrame) -> dict[str, Any]:
         "largest": float(c.change.abs().max()),
         "upper": float(c.upper.max()),
         "disconnected": int(nets.disconnected.sum()),
+        "condition": f"not shown within ±{MARGIN}: {_cells(c[adjust(c.p) >= 0.05])}",
     }
 
 
@@ -147,6 +148,7 @@ def count_evidence(nets: pd.DataFrame) -> dict[str, Any]:
         **signs(c),
         "largest": float(c.difference.max()),
         "least": float(c.difference.min()),
+        "condition": f"fewer: {_cells(c[(c.p < 0.05) & (c.difference < 0)])}",
         "clear_more": signs(clear)["more"],
         "clear_fewer": signs(clear)["fewer"],
         "by_rounding": float(
@@ -197,12 +199,14 @@ def growth_evidence(nets: pd.DataFrame) -> dict[str, Any]:
     near = s.to <= max(HIDDEN)
     good = sure["count"] & (s["count"] > 0), sure["share"] & (s.share < 0)
     largest = nets[(nets.hidden == nets.hidden.max()) & (nets["mode"] != "none")]
+    wrong = sure["count"] & (s["count"] < 0) | sure["share"] & (s.share > 0)
     return {
+        "condition": f"the other way: {_cells(s[wrong].rename(columns={'from': 'hidden'}))} to the next",
         "steps": int(near.sum()),
         "hidden": int(nets.hidden.max()),
         "rising": float(good[0][near].mean()),
         "falling": float(good[1][near].mean()),
-        "against": float((sure["count"] & (s["count"] < 0) | sure["share"] & (s.share > 0)).mean()),
+        "against": float(wrong.mean()),
         "far_rising": float(good[0][~near].mean()) if (~near).any() else 0.0,
         "far_falling": float(good[1][~near].mean()) if (~near).any() else 0.0,
         "largest": float((largest.removed / largest.hidden).mean()),
@@ -220,6 +224,7 @@ def timing(nets: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def timing_evidence(when: pd.DataFrame, slower: pd.DataFrame) -> dict[str, Any]:
     """The evidence of claim A6, from :func:`timing`."""
     return {
+        "condition": f"learns slower with D_W: {_cells(slower[(slower.p < 0.05) & (slower.difference > 0)])}",
         "cells": len(when),
         "networks": int(slower.networks.min()),
         "earlier": signs(when)["fewer"],
@@ -254,11 +259,13 @@ def change_table(changes: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def change_condition(changes: pd.DataFrame) -> str:
-    """Which cells are not shown to be equivalent, in words."""
-    open_ = changes[adjust(changes.p) >= 0.05]
-    cells = ", ".join(f"{r.gate.upper()} h = {r.hidden} {NAMES[r.mode]}" for r in open_.itertuples())
-    return f"not shown within ±{MARGIN}: {cells or 'no cell'}"
+def _cells(rows: pd.DataFrame) -> str:
+    """The cells of these rows, in words."""
+    words = [
+        f"{r.gate.upper()} h = {r.hidden}{f' {NAMES[r.mode]}' if 'mode' in rows else ''}"
+        for r in rows.itertuples()
+    ]
+    return ", ".join(words) or "no cell"
 
 
 def timing_table(when: pd.DataFrame, slower: pd.DataFrame) -> pd.DataFrame:

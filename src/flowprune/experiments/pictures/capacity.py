@@ -60,10 +60,9 @@ def figure_three(nets: pd.DataFrame) -> Figure:
 
 def _means(axis: Axes, part: pd.DataFrame, value: str, mode: str) -> None:
     by = part.groupby("hidden")[value]
-    mean, half = by.mean(), 1.96 * by.sem()
-    axis.errorbar(
-        mean.index, mean, yerr=half, fmt=MARK[mode], color=MODE[mode], ms=4, lw=1.4, label=NAMES[mode]
-    )
+    mean, half = by.mean().to_numpy(), 1.96 * by.sem().to_numpy()
+    h = sorted(part.hidden.unique())
+    axis.errorbar(h, mean, yerr=half, fmt=MARK[mode], color=MODE[mode], ms=4, lw=1.4, label=NAMES[mode])
 
 
 def far(nets: pd.DataFrame) -> Figure:
@@ -121,7 +120,7 @@ def tables(nets: pd.DataFrame) -> Figure:
         for i, mode in enumerate(MODES):
             by = nets[(nets.hidden == h) & (nets["mode"] == mode)].groupby("gate").miss
             y = np.arange(len(names)) + 0.25 * (i - 1)
-            mean, half = by.mean()[names], 1.96 * by.sem()[names]
+            mean, half = (x[names].to_numpy() for x in (by.mean(), 1.96 * by.sem()))
             axis.errorbar(
                 mean, y, xerr=half, fmt=MARK[mode][0], color=MODE[mode], ms=5, lw=1.4, label=NAMES[mode]
             )
