@@ -62,7 +62,7 @@ class LogicSpeedTrial(Trial):
 def plain(
     given: Truth, hidden: int, mode: Mode, seed: int, inputs: int, updates: int
 ) -> tuple[ndarray, list[Removal]]:
-    """One network by the published rule: weights ``[n, n]`` and removals, to rounding those of networks side by side."""
+    """One network by the published rule: weights ``[n, n]`` and removals, to rounding those of :func:`train`."""
     nets = Networks.start([seed], given.inputs.shape[1], hidden, given.outputs.shape[1])
     W, A = nets.weights[0], nets.adjacency[0]
     n, n_in, first_output = nets.edges.n, nets.inputs, nets.edges.n - nets.outputs
@@ -102,7 +102,7 @@ def study() -> list[LogicSpeedTrial]:
 
 
 def speedups(table: pd.DataFrame) -> pd.DataFrame:
-    """Seconds a network, plain and side by side, and their ratio, by hidden nodes and mode; the last row is the whole."""
+    """Seconds a network, plain and side by side, and their ratio, by size and mode; the last row is the whole."""
     done = table[table.status == "done"]
     each = pd.DataFrame(
         {
