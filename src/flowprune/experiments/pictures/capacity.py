@@ -32,7 +32,7 @@ def figure_three(nets: pd.DataFrame) -> Figure:
 
     ``nets``: of :func:`flowprune.experiments.logic_study.networks`. Crosses and the bar: the paper's figure 3.
     """
-    fig = plt.figure(figsize=(7, 5.6))
+    fig = plt.figure(figsize=(7, 6))
     top, bottom = fig.subfigures(2, 1)
     panels = top.subplots(1, 3, sharey=True)
     for axis, gate in zip(panels, GATES, strict=True):
@@ -42,7 +42,7 @@ def figure_three(nets: pd.DataFrame) -> Figure:
         axis.plot(0, REPORTED[gate], "x", color=INK, ms=8, mew=2, label="the paper, h = 0")
         axis.set(title=gate.upper(), xlabel="hidden nodes h", ylim=(0, 0.62))
     panels[0].set_ylabel("mean error")
-    panels[2].legend(loc="upper right")
+    top.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     count, share = bottom.subplots(1, 2)
     for mode in ("D", "DW"):
         part = nets[nets["mode"] == mode]
@@ -54,7 +54,8 @@ def figure_three(nets: pd.DataFrame) -> Figure:
     share.plot(h, 100 * h / ((h + 1) * (h + 2)), color=INK, lw=1, ls="-.")
     count.set(xlabel="hidden nodes h", ylabel="edges removed, all gates")
     share.set(xlabel="hidden nodes h", ylabel="removed, % of edges")
-    count.legend(loc="upper left")
+    handles, labels = count.get_legend_handles_labels()
+    bottom.legend(handles[:2], labels[:2], loc="outside upper center", ncols=2)
     return fig
 
 
@@ -78,7 +79,11 @@ def far(nets: pd.DataFrame) -> Figure:
     axes[1].plot(h, 100 * h / ((h + 1) * (h + 2)), color=INK, lw=1, ls="-.", label="all k + 1 → k")
     axes[0].set(xscale="log", xlabel="hidden nodes h", ylabel="removed edges / h", ylim=(0, 1.08))
     axes[1].set(xscale="log", yscale="log", xlabel="hidden nodes h", ylabel="removed, % of edges")
-    axes[1].legend()
+    fig.legend(*axes[1].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    for axis in axes:
+        axis.set_xticks(sorted(part.hidden.unique()), [str(h) for h in sorted(part.hidden.unique())])
+        axis.minorticks_off()
+    axes[1].yaxis.set_major_formatter("{x:g}")
     return fig
 
 
