@@ -1,4 +1,4 @@
-"""A2, A8, A9: the spectrum of a node and its neighbours, what LAPACK makes of it, and which edges the published rule can name.
+"""A2, A8, A9: the spectrum of a node and its neighbours, and what it says about nodes.
 
 Stars come from random networks of five families. Each is checked by two routes: closed form and secular equation
 against determinants, LAPACK's values against both.
@@ -6,17 +6,16 @@ against determinants, LAPACK's values against both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, permutations
+from collections.abc import Callable, Iterator
+from itertools import cycle, permutations, product
 
 import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from flowprune.argnn import Networks, Outcome, gate, train
+from flowprune.argnn import Networks
 from flowprune.pruning.spectral import (
     Edge,
-    Rule,
     closed_form,
     feedback,
     local_laplacian,
@@ -27,7 +26,6 @@ from flowprune.pruning.spectral import (
 
 INPUTS, OUTPUTS = 2, 1  # of the published networks
 CLEAR = 1e-3  # an imaginary part of this share of ‖L‖ is no rounding, and its eigenvectors are well defined
-ROUNDED = 1e-9  # one below this share is
 POINTS = (0.3 + 0.7j, -1.1 + 2.0j, 3.7 - 0.4j)  # where two polynomials are compared
 
 Made = tuple[ndarray, ndarray]  # weights and adjacency [n, n], an edge i → j in row i
@@ -92,7 +90,7 @@ def clear_pairs(L: ndarray) -> int:
 
 
 def as_said(L: ndarray, c: int, mode: str) -> bool:
-    """Whether LAPACK's largest Im λ is the closed form's (mode D), and there are no more pairs than the bound allows."""
+    """Whether LAPACK's largest Im λ is the closed form's (mode D), and pairs are no more than the bound allows."""
     found, norm = np.linalg.eigvals(L).imag.max(), np.linalg.norm(L)
     fits = mode == "DW" or abs(found - closed_form(L, c).imag.max()) <= CLEAR * norm
     return bool(fits and clear_pairs(L) <= bound(L, c))
@@ -135,11 +133,14 @@ def survey(count: int, seed: int = 0) -> pd.DataFrame:
         c, order = int(rng.integers(len(W))), rng.permutation(len(W))
         near = A[c] | A[:, c]
         near[c] = near.any()
+        star = A & ((np.arange(len(W)) == c)[:, None] | (np.arange(len(W)) == c))
         for mode in ("D", "DW"):
             L = local_laplacian(W, A, c, mode)
             row = {"family": family, "mode": mode, "n": len(W), "bound": bound(L, c), "pairs": clear_pairs(L)}
             row |= {"deviation": misfit(L, c, mode), "as_said": as_said(L, c, mode)}
             row |= {"lowest": np.diag(L)[near].min(initial=np.inf), "outside": bool((~near).any())}
+            summed = np.where(star, 1.0 if mode == "D" else W, 0.0)
+            row["degree"] = np.abs(np.diag(L) - summed.sum(0) - summed.sum(1)).max()
             rows.append(row | (_pair(L, c, order) if row["pairs"] else {}))
     return pd.DataFrame(rows)
 
@@ -155,6 +156,37 @@ def _pair(L: ndarray, c: int, order: ndarray) -> dict[str, object]:
         "partner": set(edge) == strongest(L, c),
         "touches": c in edge,
     }
+
+
+def example(hidden: int, seed: int) -> tuple[ndarray, int]:
+    """A local Laplacian of mode D_W and its node c: the first of fresh networks that names an edge without c.
+
+    With one hidden node there is none; then the first with a clear pair.
+    """
+    fallback, A = None, full(hidden)
+    for W in Networks.start(range(seed, seed + 1000), INPUTS, hidden, OUTPUTS).weights:
+        for c in range(INPUTS, len(W)):
+            L = local_laplacian(W, A, c, "DW")
+            if clear_pairs(L) and c not in edge_named(L):
+                return L, c
+            fallback = fallback or ((L, c) if clear_pairs(L) else None)
+    if fallback is None:
+        raise ValueError(f"{hidden} hidden nodes: no pair to draw; a network needs at least 1")
+    return fallback
+
+
+def smallest_zero() -> str:
+    """The smallest network with weights ±1 whose star has a zero on its diagonal in mode D_W."""
+    for n in (2, 3):
+        pairs = list(permutations(range(n), 2))
+        for weights in product((0, 1, -1), repeat=len(pairs)):
+            W = np.zeros((n, n))
+            W[tuple(np.transpose(pairs))] = weights
+            A = W != 0
+            if (A[0] | A[:, 0])[1:].all() and (np.diag(local_laplacian(W, A, 0, "DW")) == 0).any():
+                told = [f"w_{i}{j} = {w:d}" for (i, j), w in zip(pairs, weights, strict=True) if w]
+                return f"n = {n}, {' and '.join(told)}"
+    raise LookupError("no star of up to three nodes has a zero on its diagonal")
 
 
 def _theorem(found: pd.DataFrame, wrong: int, exceptions: int, condition: str) -> dict[str, object]:
@@ -177,7 +209,7 @@ def spectrum_evidence(found: pd.DataFrame) -> dict[str, object]:
     base = _theorem(found, int((~found.as_said).sum()), int((found.pairs > 1).sum()), condition)
     return base | {
         "most_pairs": int(weighted.pairs.max()),
-        "reached": int((weighted.pairs == weighted.bound).sum()),
+        "reached": int(((weighted.pairs > 1) & (weighted.pairs == weighted.bound)).sum()),
     }
 
 
@@ -186,7 +218,11 @@ def diagonal_evidence(found: pd.DataFrame) -> dict[str, object]:
     counted, weighted = (found[found["mode"] == mode] for mode in ("D", "DW"))
     condition = "a node with an edge in the star; the rows of all others are zero"
     base = _theorem(counted, int((counted.lowest <= 0).sum()), int(counted.outside.sum()), condition)
-    return base | {"deviation": 0.0, "negative": float((weighted.lowest < 0).mean())}
+    return base | {
+        "deviation": float(found.degree.max()),
+        "negative": float((weighted.lowest < 0).mean()),
+        "zero": smallest_zero(),
+    }
 
 
 def pair_evidence(found: pd.DataFrame) -> dict[str, object]:
@@ -196,68 +232,3 @@ def pair_evidence(found: pd.DataFrame) -> dict[str, object]:
         name: float(clear[name].astype(float).mean()) for name in ("next", "kept", "partner", "touches")
     }
     return {"pairs": len(clear), "apart": float(clear.apart.max()), **shares}
-
-
-def nameable(hidden: int) -> list[Edge]:
-    """The edges k + 1 → k of a published network: no other can be named. Their number is ``hidden``."""
-    A = full(hidden)
-    return [(k + 1, k) for k in range(len(A) - 1) if A[k + 1, k]]
-
-
-def predicted(hidden: Sequence[int]) -> pd.DataFrame:
-    """Figure 3 of the paper by counting alone: edges at the start, the most that can go, and their share in percent."""
-    edges = np.array([full(h).sum() for h in hidden])
-    most = np.array([len(nameable(h)) for h in hidden])
-    needed = [-float(h**2) for h in hidden]  # Σb below which mode D has a pair, while d_c = 2h + 2
-    return pd.DataFrame(
-        {"h": hidden, "edges": edges, "most": most, "share": 100 * most / edges, "needed": needed}
-    )
-
-
-def measured(
-    gates: Sequence[str], hidden: Sequence[int], runs: int, inputs: int, seed: int = 0
-) -> pd.DataFrame:
-    """Networks trained under the published rule, a row each.
-
-    removed; of these rounded (|Im λ| below ``ROUNDED`` of ‖L‖), touching the visited node, and ending at it as figure 2
-    of the paper has it; unnamed: edges gone that are not k + 1 → k.
-    """
-    rows, seeds = [], range(seed, seed + runs)
-    for h in hidden:
-        for name in gates:
-            for mode in ("D", "DW"):
-                ran = train(gate(name), h, Rule(mode), seeds, inputs=inputs)
-                common = {"h": h, "gate": name, "mode": mode, "edges": int(full(h).sum())}
-                rows += [common | _counted(ran, r) for r in range(runs)]
-    return pd.DataFrame(rows)
-
-
-def _counted(ran: Outcome, r: int) -> dict[str, object]:
-    mine = [x for x in ran.removals if x.network == r]
-    return {
-        "removed": len(mine),
-        "rounded": sum(x.strength < ROUNDED for x in mine),
-        "strengths": [x.strength for x in mine],
-        "touching": sum(x.node in (x.source, x.target) for x in mine),
-        "ending": sum(x.node == x.target for x in mine),
-        "unnamed": sum(x.source != x.target + 1 for x in mine),
-        "first": min((x.input for x in mine), default=-1),
-        "error": float(ran.error[r]),
-    }
-
-
-def starts(hidden: int, runs: int, mode: str) -> float:
-    """Share of nodes with a clear pair before training, over so many networks."""
-    nets = Networks.start(range(runs), INPUTS, hidden, OUTPUTS)
-    visited = range(INPUTS, nets.edges.n)
-    both = zip(nets.weights, nets.adjacency, strict=True)
-    return float(np.mean([clear_pairs(local_laplacian(W, A, c, mode)) > 0 for W, A in both for c in visited]))
-
-
-def named_by_numbering(L: ndarray, hidden: int) -> ndarray:
-    """How often each edge is named over all numberings of the nodes that are no inputs: ``[n, n]``, of sum one at most."""
-    n = INPUTS + hidden + OUTPUTS
-    count, orders = np.zeros((n, n)), [*permutations(range(INPUTS, n))]
-    for order in orders:
-        count[renumbered(L, np.array([*range(INPUTS), *order]))] += 1
-    return count / len(orders)

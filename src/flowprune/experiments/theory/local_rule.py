@@ -5,6 +5,9 @@ Every step is the one of the library's compiled loop; gradients come from automa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import torch
@@ -60,7 +63,7 @@ def stated(nets: Networks, c: int, y: ndarray) -> tuple[ndarray, ndarray]:
 
 
 def one_node(rng: np.random.Generator) -> dict[str, object]:
-    """A visit in a random network with random values and errors: kind, deviations from both statements, and the errors."""
+    """A visit in a random network with random values and errors: its kind and deviations from both statements."""
     nets = Networks.start([int(rng.integers(2**31))], 2, int(rng.integers(0, 6)), int(rng.integers(1, 3)))
     nets.w[:] *= rng.uniform(0.5, 4.0)
     nets.V[:], nets.E[:] = rng.uniform(0, 1, nets.V.shape), rng.normal(0, 0.1, nets.E.shape)
@@ -111,7 +114,8 @@ def errors_at_rest(W: ndarray, v: ndarray, y: ndarray, n_in: int) -> ndarray:
 def at_rest(rng: np.random.Generator, outputs: int, forward: bool) -> dict[str, object]:
     """The whole step Σ_i −e_i v_j at rest against the gradient of RATE · cross-entropy through the point of rest.
 
-    forward: edges lead to later nodes only, and none out of an output. Their cosine, and the gradient's length over the step's.
+    forward: edges lead to later nodes only, and none out of an output. Returns the cosine of the two, and the
+    gradient's length over the step's.
     """
     hidden = int(rng.integers(1, 5))
     n = 2 + hidden + outputs
@@ -158,14 +162,14 @@ def evidence(steps: pd.DataFrame, still: pd.DataFrame, learning: pd.DataFrame) -
     }
 
 
-def moving(hidden: int, trained: int, seeds: range) -> pd.DataFrame:
+def moving(sizes: Sequence[int], trained: int, runs: int) -> pd.DataFrame:
     """While learning: cosine of what each of ten updates changes with −∇ at rest, of the weights before the input.
 
-    One network a seed learns XOR for ``trained`` inputs first; then all four rows are shown and measured.
+    ``runs`` networks of each size learn XOR for ``trained`` inputs first; then all four rows are shown and measured.
     """
     from_, to = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float), np.array([[0], [1], [1], [0]], float)
     rows = []
-    for seed in seeds:
+    for hidden, seed in product(sizes, range(runs)):
         nets, rng = Networks.start([seed], 2, hidden, 1), np.random.default_rng([seed, 5])
         for t in range(trained + 4):
             row = int(rng.integers(4)) if t < trained else t - trained
