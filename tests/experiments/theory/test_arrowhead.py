@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -179,3 +180,14 @@ def test_gradient_through_the_point_of_rest_is_a_finite_difference():
         assert (loss(W + h) - loss(W - h)) / 2e-5 == pytest.approx(exact[i, j], abs=1e-9)
     one = pd.DataFrame([local_rule.at_rest(np.random.default_rng(k), 1, forward=True) for k in range(3)])
     np.testing.assert_allclose(one[["cosine", "ratio"]], 1, atol=1e-12)
+
+
+def test_errors_at_rest_are_too_long_by_a_quotient_of_determinants():
+    rng = np.random.default_rng(3)
+    W, x, y = np.where(theory.full(3), rng.uniform(-2, 2, (6, 6)), 0.0), np.array([1.0, 0.0]), np.ones(1)
+    v = local_rule.settled(torch.from_numpy(W), torch.from_numpy(x)).numpy()
+    step, exact = np.outer(v, local_rule.errors_at_rest(W, v, y, 2)), local_rule.gradient(W, x, y)
+    S, H = np.diag(v * (1 - v) * (np.arange(6) > 1)), slice(2, 5)
+    factor = np.linalg.det(np.eye(3) - (S @ W)[H, H]) / np.linalg.det(np.eye(6) - S @ W)
+    np.testing.assert_allclose(exact, factor * step * (W != 0), atol=1e-14)
+    assert abs(factor - 1) > 0.01
