@@ -10,16 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flowprune.experiments.logic import GATES, PIECES
-from flowprune.experiments.logic_study import MODES, NAMES
+from flowprune.experiments.logic_study import MODES as ORDER
+from flowprune.experiments.logic_study import NAMES
 from flowprune.experiments.logic_trace import Trace
+from flowprune.experiments.pictures.arrowhead import MODES
 from flowprune.study.figures import COLOUR, FAINT, INK, PAPER
 
-MODE = {
-    "none": COLOUR["MLP"],
-    "D": COLOUR["GRAFF sum"],
-    "DW": COLOUR["GRAFF neg-prod"],
-    "clear": COLOUR["heat"],
-}
+MODE = {"none": COLOUR["MLP"], **MODES, "clear": COLOUR["heat"]}
 MARK = {"none": "s:", "D": "o-", "DW": "^--", "clear": "v-."}
 STYLE = {"and": ":", "or": "--", "xor": "-"}
 NODE = [COLOUR[name] for name in ("GRAFF prod", "GRAFF neg-prod", "GAT", "GRAFF sum", "heat", "CGNN")]
@@ -37,7 +34,7 @@ def figure_three(nets: pd.DataFrame) -> Figure:
     panels = top.subplots(1, 3, sharey=True)
     for axis, gate in zip(panels, GATES, strict=True):
         part = nets[nets.gate == gate]
-        for mode in MODES:
+        for mode in ORDER:
             _means(axis, part[part["mode"] == mode], "miss", mode)
         axis.plot(0, REPORTED[gate], "x", color=INK, ms=8, mew=2, label="the paper, h = 0")
         axis.set(title=gate.upper(), xlabel="hidden nodes h", ylim=(0, 0.62))
@@ -107,7 +104,7 @@ def timing(table: pd.DataFrame) -> Figure:
     axes[1, 0].set_ylabel("removed, % of edges")
     for axis in axes[1]:
         axis.set_xlabel("inputs shown")
-    handles = [plt.Line2D([], [], color=MODE[m], label=NAMES[m]) for m in MODES]
+    handles = [plt.Line2D([], [], color=MODE[m], label=NAMES[m]) for m in ORDER]
     handles += [
         plt.Line2D([], [], color=INK, ls=s, label=g.upper())
         for g, s in zip(GATES, (":", "--", "-"), strict=True)
@@ -122,7 +119,7 @@ def tables(nets: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(1, len(sizes), figsize=(7, 3.4), sharey=True, squeeze=False)
     names = list(dict.fromkeys(nets.gate))
     for axis, h in zip(axes[0], sizes, strict=True):
-        for i, mode in enumerate(MODES):
+        for i, mode in enumerate(ORDER):
             by = nets[(nets.hidden == h) & (nets["mode"] == mode)].groupby("gate").miss
             y = np.arange(len(names)) + 0.25 * (i - 1)
             mean, half = (x[names].to_numpy() for x in (by.mean(), 1.96 * by.sem()))
