@@ -242,24 +242,6 @@ def together(*parts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).drop_duplicates(["gate", "hidden", "mode", "seed"], ignore_index=True)
 
 
-# --- for reading -------------------------------------------------------------------------------------
-
-
-def change_table(changes: pd.DataFrame) -> pd.DataFrame:
-    """:func:`changes` for reading."""
-    return pd.DataFrame(
-        {
-            "gate": changes.gate.str.upper(),
-            "h": changes.hidden,
-            "mode": changes["mode"].map(NAMES),
-            "unpruned": changes.before,
-            "pruned": changes.after,
-            "90 % interval of the change": _ends(changes),
-            "adj. p": [f"{p:.3f}" for p in adjust(changes.p)],
-        }
-    )
-
-
 def _cells(rows: pd.DataFrame) -> str:
     """The cells of these rows, in words."""
     words = [
@@ -267,24 +249,3 @@ def _cells(rows: pd.DataFrame) -> str:
         for r in rows.itertuples()
     ]
     return ", ".join(words) or "no cell"
-
-
-def timing_table(when: pd.DataFrame, slower: pd.DataFrame) -> pd.DataFrame:
-    """:func:`timing` for reading."""
-    slower = when[["gate", "hidden"]].merge(slower)
-    both = when.merge(slower, on=["gate", "hidden"], suffixes=("", "_miss"))
-    return pd.DataFrame(
-        {
-            "gate": both.gate.str.upper(),
-            "h": both.hidden,
-            "median removal, inputs": both.difference,
-            "95 % interval": _ends(both, 0),
-            "mean error": [f"{x:.3f}" for x in both.difference_miss],
-            "95 % interval ": _ends(slower),
-            "adj. p, both": [f"{p:.3f}, {q:.3f}" for p, q in zip(both.p, both.p_miss, strict=True)],
-        }
-    )
-
-
-def _ends(rows: pd.DataFrame, digits: int = 3) -> list[str]:
-    return [f"{a:.{digits}f} to {b:.{digits}f}" for a, b in zip(rows.lower, rows.upper, strict=True)]
