@@ -16,6 +16,7 @@ from flowprune.study.stats import adjust, mean_interval, paired
 GATES = ("and", "xor")
 MODES = ("D", "DW")
 CHOICES = ("published", "random", "smallest", "feedback", "eigenvector")
+LOT = "lot"  # what the published rule can name, without a spectrum: a control that no rule of a claim reads
 BEYOND = ("ego", "spectrum", "random", "smallest")
 DENSE = {2: 200, 5: 200, 10: 200}  # hidden nodes: networks of each gate and mode
 COSTLY, FEW = 5, 8  # beyond so many hidden nodes mode D costs seconds a network, and few are run
@@ -35,7 +36,7 @@ def replays(
         for g in gates
         for h, R in sizes.items()
         for m in modes
-        for c in ("none", *CHOICES)
+        for c in ("none", *CHOICES, LOT)
     ]
 
 
@@ -149,6 +150,8 @@ def _cells(c: pd.DataFrame) -> float:
 
 def choice_evidence(nets: pd.DataFrame, edges: pd.DataFrame) -> dict[str, Any]:
     """The evidence of claim A10, from replays and from single removals of dense networks."""
+    lots = after_training(nets[nets.choice.isin([LOT, "published"])])
+    nets = nets[nets.choice != LOT]
     trained = after_training(nets)
     now, later = (at_once(edges, CHOICES, "published", when) for when in ("", "_later"))
     count = nets[nets.choice == "published"].groupby(["gate", "hidden", "mode"]).size()
@@ -168,6 +171,8 @@ def choice_evidence(nets: pd.DataFrame, edges: pd.DataFrame) -> dict[str, Any]:
         "largest": float(trained.difference.abs().max()),
         "largest_at_once": float(now.difference.abs().max()),
         "short": float(short.max()),
+        "lot_worse": float((sure(lots) & (lots.difference > 0)).mean()),
+        "lot_better": float((sure(lots) & (lots.difference < 0)).mean()),
     }
 
 
