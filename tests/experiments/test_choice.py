@@ -244,7 +244,7 @@ def replayed(gain: float) -> pd.DataFrame:
             "miss": 0.1 + (gain if c == "random" else 0) + 0.005 * rng.standard_normal(),
         }
         for g in study.GATES for h in (2, 5, 10) for m in study.MODES
-        for c in ("none", *study.CHOICES, study.LOT) for s in range(200)
+        for c in ("none", *study.CHOICES, study.LOT) for s in range(40)
     )  # fmt: skip
 
 
@@ -259,9 +259,10 @@ def replayed(gain: float) -> pd.DataFrame:
 )
 def test_the_rule_of_the_choice(now, trained, expected):
     evidence = study.choice_evidence(replayed(trained), single(now))
-    assert evidence["cells"] == 12 and evidence["networks"] == 200
-    assert evidence["short"] == pytest.approx(1 / 400)
-    assert judge("A10", **evidence) == expected
+    assert evidence["cells"] == 12 and evidence["networks"] == 40
+    assert evidence["short"] == pytest.approx(1 / 80)
+    assert judge("A10", **evidence) == "undecided"  # too few networks
+    assert judge("A10", **evidence | {"networks": 200}) == expected
     assert evidence["lot_worse"] == evidence["lot_better"] == 0
     assert evidence["random_worse"] == (trained == 0.03) and evidence["random_better"] == 0
 

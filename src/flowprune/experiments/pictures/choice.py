@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
 from flowprune.experiments.choice_cycles import LENGTHS, planted
@@ -107,6 +108,7 @@ def differences(panels: Mapping[str, pd.DataFrame], by: str, beyond: str = "") -
                 y = rows.index(cell(r)) + 0.75 * (values.index(value) - (len(values) - 1) / 2) / len(values)
                 _dot(axis, r.difference, r.lower, r.upper, y, value, r.p < 0.05)
         axis.set(title=title, xlabel=beyond)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
         _rows(axis, rows)
     axes[0, 0].invert_yaxis()
     handles = [_handle(v) for v in values]
