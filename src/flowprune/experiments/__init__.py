@@ -1,6 +1,8 @@
 """What a trial is, for each body of work: the only place that ties systems to the study."""
 
 from flowprune.experiments.attention import AttentionTrial
+from flowprune.experiments.choice import ChoiceTrial
+from flowprune.experiments.choice_edges import EdgeTrial
 from flowprune.experiments.cost import CostTrial
 from flowprune.experiments.decay import DecayTrial
 from flowprune.experiments.deep import DeepTrial
@@ -17,10 +19,12 @@ from flowprune.experiments.waves import WaveTrial
 __all__ = [
     "AccuracyTrial",
     "AttentionTrial",
+    "ChoiceTrial",
     "CostTrial",
     "DecayTrial",
     "DeepTrial",
     "DepthTrial",
+    "EdgeTrial",
     "EvolutionTrial",
     "GrowthTrial",
     "MemoryTrial",
