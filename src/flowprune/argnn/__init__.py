@@ -7,7 +7,7 @@ output and v_i (1 − v_i) Σ_k e_k w_ik elsewhere, corrects the weights of the 
 
 from flowprune.argnn.judge import Removal
 from flowprune.argnn.networks import Edges, Networks, evaluate, miss
-from flowprune.argnn.training import Outcome, train
+from flowprune.argnn.training import Outcome, train, train_on
 from flowprune.argnn.truth import Truth, adder, gate, multiplexer, parity, random_table
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "parity",
     "random_table",
     "train",
+    "train_on",
 ]

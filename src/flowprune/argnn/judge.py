@@ -133,6 +133,9 @@ class Judge:
         """Let the rule choose, record what it removes and return the numbers of these edges."""
         r, c, s = q.r[p], q.node[p], q.size[p]
         nodes, edges, alive = q.members[p, :s], self.nets.edges, self.nets.alive[r]
+        if self.rules[r].choice == "lot":  # of the whole network, not of the neighbourhood
+            left = edges.link[(edges.link >= 0) & alive[edges.link]]
+            return self._record(q, p, self.rngs[r].permutation(left)[:1], strength)
         into = edges.find(nodes, np.full(s, c))
         into = (into >= 0) & alive[into]
         chosen = choose(
@@ -140,7 +143,11 @@ class Judge:
         )
         ends = nodes[np.array(chosen, dtype=int).reshape(-1, 2)]
         lost = edges.find(ends[:, 0], ends[:, 1])
-        lost = lost[(lost >= 0) & alive[lost]]
+        return self._record(q, p, lost[(lost >= 0) & alive[lost]], strength)
+
+    def _record(self, q: Questions, p: int, lost: ndarray, strength: float) -> ndarray:
+        """Keep the record of these edges, as far as the limit goes, and return their numbers."""
+        r, edges = q.r[p], self.nets.edges
         limit = self.rules[r].limit
         lost = lost if limit is None else lost[: limit - self.lost[r]]
         self.lost[r] += lost.size
@@ -151,7 +158,9 @@ class Judge:
         for e in lost:
             source, target = int(edges.source[e]), int(edges.target[e])
             self.removals.append(
-                Removal(int(r), input, update, int(q.visit[p]), int(c), source, target, float(strength))
+                Removal(
+                    int(r), input, update, int(q.visit[p]), int(q.node[p]), source, target, float(strength)
+                )
             )
         return lost
 

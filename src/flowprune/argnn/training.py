@@ -100,6 +100,25 @@ def train(
     return Outcome(nets, answers, miss(answers, each), errors, removals, judge.asked)
 
 
+def train_on(
+    nets: Networks, given: Truth | Sequence[Truth], *, inputs: int = 2000, updates: int = 10
+) -> Outcome:
+    """Train networks further from where they are, without pruning; those that are given stay as they are.
+
+    Rows and visiting orders are those of their seeds from the start: copies of one seed, say with different edges, see
+    the same. Raises ValueError for input that does not fit.
+    """
+    each = tables(given, len(nets.seeds))
+    if inputs < 1 or updates < 1:
+        raise ValueError(f"asynchronous networks: {inputs} inputs and {updates} updates; at least 1 of each")
+    nets = nets.copy()
+    tape = Tape(nets, each, inputs, updates)
+    judge = Judge(nets, [Rule("none")] * len(each), tape, None, None)
+    errors = _run(nets, tape, judge, True)
+    answers = evaluate(nets, each, updates)
+    return Outcome(nets, answers, miss(answers, each), errors, [], judge.asked)
+
+
 def _run(nets: Networks, tape: Tape, judge: Judge, screen: bool) -> ndarray:
     """Train in compiled loops; returns the errors ``[R, inputs]``.
 

@@ -1,12 +1,16 @@
 """What a trial is, for each body of work: the only place that ties systems to the study."""
 
 from flowprune.experiments.attention import AttentionTrial
+from flowprune.experiments.choice import ChoiceTrial
+from flowprune.experiments.choice_edges import EdgeTrial
 from flowprune.experiments.cost import CostTrial
 from flowprune.experiments.decay import DecayTrial
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.depth import DepthTrial
 from flowprune.experiments.evolution import EvolutionTrial
 from flowprune.experiments.growth import AccuracyTrial, GrowthTrial, MemoryTrial
+from flowprune.experiments.logic import LogicTrial
+from flowprune.experiments.logic_speed import LogicSpeedTrial
 from flowprune.experiments.nodes import NodeTrial
 from flowprune.experiments.scaling import ScaleTrial
 from flowprune.experiments.speed import SpeedTrial
@@ -17,12 +21,16 @@ from flowprune.experiments.waves import WaveTrial
 __all__ = [
     "AccuracyTrial",
     "AttentionTrial",
+    "ChoiceTrial",
     "CostTrial",
     "DecayTrial",
     "DeepTrial",
     "DepthTrial",
+    "EdgeTrial",
     "EvolutionTrial",
     "GrowthTrial",
+    "LogicSpeedTrial",
+    "LogicTrial",
     "MemoryTrial",
     "NodeTrial",
     "ScaleTrial",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from flowprune.experiments import (
     attention,
     between,
+    choice_study,
     cost,
     decay,
     deepest,
@@ -71,6 +72,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "logic": logic_study.study,
         "logic-larger": logic_study.larger,
         "logic-speed": logic_speed.study,
+        "choice": choice_study.study,
         "waves": waves.study,
         "attention": lambda: [*attention.maps(), *decay.deep()],
         "nodes-mixed": _mixed,

@@ -26,7 +26,16 @@ from threadpoolctl import threadpool_info
 
 Mode = Literal["none", "D", "DW"]
 Choice = Literal[
-    "published", "neighbourhood", "random", "smallest", "feedback", "eigenvector", "both", "spectrum", "ego"
+    "published",
+    "neighbourhood",
+    "lot",
+    "random",
+    "smallest",
+    "feedback",
+    "eigenvector",
+    "both",
+    "spectrum",
+    "ego",
 ]
 Edge = tuple[int, int]  # from, to
 
@@ -43,6 +52,7 @@ class Rule:
         published      from the node at the place of the smallest Im λ to the one at the place of the largest in
                        LAPACK's list for all n nodes, if there is such an edge: it need not touch c at all;
         neighbourhood  the same in the list of the matrix of c and its neighbours only, in ascending order;
+        lot            one of the edges k + 1 → k that are left, by lot: what published can name, without a spectrum;
         random         one of the edges into c;
         smallest       the edge into c with the smallest |weight|;
         feedback       the edge into c with the most negative b_i;
@@ -168,6 +178,8 @@ def choose(
     if choice in ("published", "neighbourhood"):
         source, target = named(values)
         return [(int(source), int(target))] if source != target else []
+    if choice == "lot":
+        raise ValueError("spectral pruning: 'lot' chooses among all edges of a network, not at a node")
     sources = into.nonzero()[0]
     if choice == "random":
         return [(int(rng.choice(sources)), c)] if sources.size else []
