@@ -129,6 +129,17 @@ def test_variants_prune(rule):
         assert all(layer.τ.isfinite().all() for layer in net.layers)
 
 
+def test_a_network_without_edges_goes_on_as_one_that_looks_at_each_node_alone():
+    A, F = looped(), features(20, 2)
+    net = network([1, 2], A, Dynamo(rate=1e6, limit=1.0), depth=1)
+    for _ in range(3):
+        out = net(F, A)
+    out.sum().backward()
+    assert (net.removed() == 1).all()
+    alone = torch.cat([net.eval()(F[i : i + 1].expand(20, -1, -1), A)[:1] for i in range(20)])
+    torch.testing.assert_close(net(F, A), alone, rtol=1e-12, atol=1e-12)
+
+
 def test_operations_fall_in_proportion_to_the_edges_removed():
     graph = load("syn-cora?n=400&homophily=0.8")
     A = graph.with_self_loops().adjacency

@@ -38,7 +38,8 @@ def _products(Z: Tensor, row: Tensor, col: Tensor, block: int = 2**16) -> Covari
     own = Z.square().sum(-1)
     if Z.device.type == "cpu":
         across = Z.new_empty(row.numel(), *Z.shape[1:-1])
-        states, out = Z.reshape(len(Z), -1, Z.shape[-1]), across.view(len(row), -1)
+        states = Z.reshape(len(Z), -1, Z.shape[-1])
+        out = across.view(len(row), states.shape[1])  # there may be no edge left
         kernels.pair_inner(*(x.detach().contiguous().numpy() for x in (row, col, states, out)))
         return own[row], own[col], across
     pairs = zip(row.split(block), col.split(block), strict=True)
