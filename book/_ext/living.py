@@ -29,6 +29,7 @@ ROOMS = {
     "pruning": "Pruning",
     "flows": "Flows",
     "dynamics": "Dynamics",
+    "argnn": "Asynchronous networks",
     "experiments": "Experiments",
     "study": "The study",
 }

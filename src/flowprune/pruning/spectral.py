@@ -49,17 +49,17 @@ class Rule:
 
     A node acts on its visit if its local Laplacian has an eigenvalue with Im λ > threshold · ‖L‖. It then removes
 
-        published      from the node at the place of the smallest Im λ to the one at the place of the largest in
-                       LAPACK's list for all n nodes, if there is such an edge: it need not touch c at all;
-        neighbourhood  the same in the list of the matrix of c and its neighbours only, in ascending order;
-        lot            one of the edges k + 1 → k that are left, by lot: what published can name, without a spectrum;
-        random         one of the edges into c;
-        smallest       the edge into c with the smallest |weight|;
-        feedback       the edge into c with the most negative b_i;
-        eigenvector    the edge into c from the node with the largest :func:`participation` in the largest Im λ;
-        both           that edge and its reverse;
-        spectrum       the edge into c that carries most of Σ|Im λ|, see :func:`carried`;
-        ego            the same with all edges among c and its neighbours: couplings of more than two nodes.
+    - ``published``: from the node at the place of the smallest Im λ to the one at the place of the largest in LAPACK's
+      list for all n nodes, if there is such an edge: it need not touch c at all;
+    - ``neighbourhood``: the same in the list of the matrix of c and its neighbours only, in ascending order;
+    - ``lot``: one of the edges k + 1 → k that are left, by lot: what ``published`` can name, without a spectrum;
+    - ``random``: one of the edges into c;
+    - ``smallest``: the edge into c with the smallest absolute weight;
+    - ``feedback``: the edge into c with the most negative b_i;
+    - ``eigenvector``: the edge into c from the node with the largest :func:`participation` in the largest Im λ;
+    - ``both``: that edge and its reverse;
+    - ``spectrum``: the edge into c that carries most of Σ|Im λ|, see :func:`carried`;
+    - ``ego``: the same with all edges among c and its neighbours: couplings of more than two nodes.
 
     Args:
         mode: degrees counted (D) or weighted (DW); none never prunes.
