@@ -18,7 +18,7 @@ FAR = {
     10: (200, 2000),
     20: (10, 2000),
     50: (3, 2000),
-    100: (2, 200),
+    100: (2, 40),
 }  # sizes beyond: networks, and inputs shown
 TABLES = ("parity 3", "parity 4", "adder 1", "adder 2", "multiplexer 1", "multiplexer 2", "random 4 2 0")
 MODES = ("none", "D", "DW")
