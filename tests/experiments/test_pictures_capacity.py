@@ -87,3 +87,11 @@ def test_the_slider_shows_each_node_once_at_every_stop(trace):
     assert len(fig.frames) == 5 and all(len(frame.data) == 3 for frame in fig.frames)
     last = trace.spectra[trace.spectra.node == 2].iloc[-1]["values"]
     np.testing.assert_allclose(fig.frames[-1].data[0].y, last.imag)
+
+
+def test_the_still_shows_every_node_at_the_start_at_removals_and_at_the_end(trace):
+    axes = pictures.spectra(trace).axes
+    inputs = sorted({0, 39, *(x.input for x in trace.removals[:2])})
+    assert [axis.get_title() for axis in axes] == [f"{t + 1} inputs" for t in inputs]
+    last = trace.spectra[trace.spectra.node == 4].iloc[-1]["values"]
+    np.testing.assert_allclose(axes[-1].lines[-1].get_ydata(), last.imag)

@@ -198,13 +198,34 @@ def _graph(axis: Axes, trace: Trace, input_: int) -> None:
     axis.axis("off")
 
 
+def spectra(trace: Trace) -> Figure:
+    """Every node's eigenvalues in the complex plane at its last visit: after the first input, the removals, the end."""
+    last, first = len(trace.errors) - 1, trace.nets.inputs
+    inputs = sorted({0, last, *(x.input for x in trace.removals[:2])})
+    fig, axes = plt.subplots(1, len(inputs), figsize=(7, 2.7), sharex=True, sharey=True, squeeze=False)
+    for axis, t in zip(axes[0], inputs, strict=True):
+        for _, row in _latest(trace, t).iterrows():
+            mark, colour = "osD^vP"[row.node - first], NODE[row.node - first]
+            axis.plot(
+                row["values"].real, row["values"].imag, mark, color=colour, ms=5, label=f"node {row.node}"
+            )
+        axis.set(title=f"{t + 1} inputs", xlabel="Re λ")
+    axes[0, 0].set_ylabel("Im λ")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    return fig
+
+
+def _latest(trace: Trace, input_: int) -> pd.DataFrame:
+    """The last visit of every node until this input."""
+    return trace.spectra[trace.spectra.input <= input_].groupby("node").tail(1).sort_values("node")
+
+
 def spectra_slider(trace: Trace, stops: int = 25) -> go.Figure:
     """Every node's eigenvalues in the complex plane at its last visit, the slider sets the time."""
     first = trace.nets.inputs
     inputs = np.unique(np.linspace(0, len(trace.errors) - 1, stops).astype(int))
     frames = []
     for t in inputs:
-        past = trace.spectra[trace.spectra.input <= t].groupby("node").tail(1)
         marks = [
             go.Scatter(
                 x=row["values"].real,
@@ -213,10 +234,10 @@ def spectra_slider(trace: Trace, stops: int = 25) -> go.Figure:
                 marker={"size": 11, "color": NODE[row.node - first], "symbol": row.node - first},
                 name=f"node {row.node}",
             )
-            for _, row in past.sort_values("node").iterrows()
+            for _, row in _latest(trace, t).iterrows()
         ]
         frames.append(go.Frame(data=marks, name=str(t)))
-    fig = go.Figure(frames[-1].data, frames=frames)
+    fig = go.Figure(frames[0].data, frames=frames)
     values = np.concatenate(list(trace.spectra["values"]))
     reach = 1.1 * max(abs(values.imag).max(), 0.1)
     fig.update_xaxes(
