@@ -75,6 +75,17 @@ def test_only_what_is_named_is_published_and_nothing_is_computed_twice(small_pro
     assert not (folder / "two.jsonl").exists()
 
 
+def test_a_trial_of_two_sets_is_published_once(small_project, study):
+    cli.publish(["two"])
+    study["one"] = lambda: TRIALS
+    cli.publish(["one"])
+    folder = small_project / "data" / "trials"
+    assert {row["key"] for row in rows(folder / "one.jsonl")} == {t.key for t in TRIALS[:2]}
+    cli.publish()
+    assert Store.open().problems == []
+    assert [row["key"] for row in rows(folder / "two.jsonl")] == [TRIALS[2].key]
+
+
 def test_a_failed_trial_is_told_and_the_others_are_published(small_project, study, capsys):
     lost = replace(TRIALS[0], split=99)
     study["one"] = lambda: [TRIALS[0], lost]

@@ -159,8 +159,8 @@ class Store:
             self._do("DELETE FROM claims WHERE key = ?", (row["key"],))
 
     def publish(self, trials: Iterable[Trial], name: str | None = None) -> Path:
-        """Write ``data/trials/<name>.jsonl`` (by default the experiment's name): exactly the rows of these
-        trials.
+        """Write ``data/trials/<name>.jsonl`` (by default the experiment's name): the rows of these trials, without
+        those that another file holds (experiments may share trials, a row is published once).
 
         Raises StoreError when a trial has no row yet.
         """
@@ -172,11 +172,13 @@ class Store:
             )
         if self.folder is None:
             raise StoreError("A temporary store publishes nothing: unset FLOWPRUNE_RECOMPUTE.")
+        file = self.folder / f"{name or trials[0].experiment}.jsonl"
         lines = []
         for _, row in sorted(rows.items()):
+            if row.get("file", file.name) != file.name:
+                continue
             told = {name: value for name, value in row.items() if name not in ("source", "file")}
             lines.append(json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n")
-        file = self.folder / f"{name or trials[0].experiment}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(file.name + ".part")
         part.write_text("".join(lines), encoding="utf-8")
