@@ -95,7 +95,7 @@ def test_trials_refuse_what_does_not_fit():
 
 def test_a_single_removal_is_that_of_a_network_made_by_hand():
     table = gate("and")
-    nets = EdgeTrial(table="and", hidden=1, networks=3, inputs=300).trained()
+    nets = EdgeTrial(table="and", hidden=1, networks=3, inputs=320).trained()
     now, later = removals(nets, table, 40, 5)
     r, e = 2, 3
     one = replace(
@@ -155,7 +155,7 @@ def test_counted_real_parts_shift_by_degrees_alone_where_the_pair_stays_complex(
 
 
 def test_an_edge_trial_tells_one_value_a_network():
-    trial = EdgeTrial(table="xor", hidden=2, networks=4, inputs=300, further=40)
+    trial = EdgeTrial(table="xor", hidden=2, networks=4, inputs=320, further=40)
     ((_, row),) = EdgeTrial.run([trial])
     assert {len(v) for v in row.values() if isinstance(v, list)} == {4}
     nets = trial.trained()

@@ -11,16 +11,16 @@ from pydantic import Field
 
 from flowprune.argnn import Outcome, train
 from flowprune.argnn.judge import Moments
-from flowprune.experiments.logic import PIECES, Count, Index, truth
+from flowprune.experiments.logic import PIECES, Index, TableTrial, short, truth
 from flowprune.pruning.spectral import Choice, Rule, solver
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import spec
 
 ADJACENCY = 5  # the stream of random numbers that draws which edges a sparse network starts with
 Kept = Choice | Literal["none"]
 
 
 @spec
-class ChoiceTrial(Trial):
+class ChoiceTrial(TableTrial):
     """Networks that lose edges at the moments of a leader of the same seed, each edge named by ``choice``.
 
     The leader follows the published rule with ``spread`` = 0. Else it is asked for an edge by the ego spectrum at so
@@ -37,22 +37,10 @@ class ChoiceTrial(Trial):
     version: ClassVar[int] = 1
     tolerance: ClassVar[dict[str, float]] = {"mean_miss": 0.03, "mean_removed": 0.5}
 
-    table: str
-    hidden: Index
     choice: Kept
     mode: Literal["D", "DW"] = "D"
     density: Annotated[float, Field(gt=0, le=1)] = 1.0
     spread: Index = 0
-    networks: Count = 200
-    seed: Index = 0
-    inputs: Annotated[int, Field(ge=PIECES, multiple_of=PIECES)] = 2000
-    updates: Count = 10
-
-    def __post_init__(self) -> None:
-        truth(self.table)
-
-    def weight(self) -> float:
-        return 1e-6 * self.networks * self.inputs * (self.hidden + 3) ** 2
 
     def group(self) -> Hashable:
         """Trials that differ in the choice alone share their leaders."""
@@ -65,13 +53,12 @@ class ChoiceTrial(Trial):
     def follow(self, choice: Kept, moments: Moments | None) -> Outcome:
         """Train the networks with a choice, at these visits or, with None, when the rule says so."""
         rule = Rule("none") if choice == "none" else Rule(self.mode, choice)
-        seeds = range(self.seed, self.seed + self.networks)
-        A = sparse(seeds, truth(self.table).inputs.shape[1], self.hidden, 1, self.density)
+        A = sparse(self.seeds, truth(self.table).inputs.shape[1], self.hidden, 1, self.density)
         return train(
             truth(self.table),
             self.hidden,
             rule,
-            seeds,
+            self.seeds,
             inputs=self.inputs,
             updates=self.updates,
             adjacency=A,
@@ -114,10 +101,6 @@ def told(o: Outcome, whole: Outcome, moments: Moments) -> dict[str, Any]:
         "mean_miss": float(o.error.mean()),
         "mean_removed": float(removed.mean()),
     }
-
-
-def short(x: ndarray) -> list[float]:
-    return [float(f"{v:.4g}") for v in x]
 
 
 def sparse(seeds: Sequence[int], inputs: int, hidden: int, outputs: int, density: float) -> ndarray | None:

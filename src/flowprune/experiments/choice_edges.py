@@ -13,8 +13,8 @@ from pydantic import Field
 from scipy.stats import spearmanr
 
 from flowprune.argnn import Networks, Truth, evaluate, train, train_on
-from flowprune.experiments.choice import short, sparse
-from flowprune.experiments.logic import Count, Index, truth
+from flowprune.experiments.choice import sparse
+from flowprune.experiments.logic import Count, TableTrial, short, truth
 from flowprune.pruning.spectral import (
     ROUNDING,
     Choice,
@@ -26,7 +26,7 @@ from flowprune.pruning.spectral import (
     local_laplacian,
     solver,
 )
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import spec
 
 MODES: tuple[Mode, ...] = ("D", "DW")
 CHOICES: tuple[Choice, ...] = (
@@ -116,7 +116,7 @@ def matched(change: ndarray, size: ndarray, inside: ndarray, others: ndarray) ->
 
 
 @spec
-class EdgeTrial(Trial):
+class EdgeTrial(TableTrial):
     """Train networks without pruning, then remove every edge by itself.
 
     A change is the mean |answer − answer before| over the rows; *later* after training both for ``further`` inputs.
@@ -133,27 +133,24 @@ class EdgeTrial(Trial):
     version: ClassVar[int] = 1
     tolerance: ClassVar[dict[str, float]] = {"mean_change": 0.02}
 
-    table: str
-    hidden: Index
     density: Annotated[float, Field(gt=0, le=1)] = 1.0
-    networks: Count = 200
-    seed: Index = 0
-    inputs: Count = 2000
     further: Count = 500
-    updates: Count = 10
-
-    def __post_init__(self) -> None:
-        truth(self.table)
 
     def weight(self) -> float:
         return 1e-6 * self.networks * self.further * (self.hidden + 3) ** 4
 
     def trained(self) -> Networks:
         """The networks before any removal."""
-        seeds, table = range(self.seed, self.seed + self.networks), truth(self.table)
-        A = sparse(seeds, table.inputs.shape[1], self.hidden, 1, self.density)
+        table = truth(self.table)
+        A = sparse(self.seeds, table.inputs.shape[1], self.hidden, 1, self.density)
         return train(
-            table, self.hidden, Rule("none"), seeds, inputs=self.inputs, updates=self.updates, adjacency=A
+            table,
+            self.hidden,
+            Rule("none"),
+            self.seeds,
+            inputs=self.inputs,
+            updates=self.updates,
+            adjacency=A,
         ).nets
 
     @classmethod

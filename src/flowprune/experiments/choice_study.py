@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import pandas as pd
 
 from flowprune.experiments.choice import ChoiceTrial
 from flowprune.experiments.choice_edges import NOTHING, READINGS, EdgeTrial
+from flowprune.experiments.network_rows import by_network, compared
 from flowprune.study.specs import Trial
-from flowprune.study.stats import adjust, mean_interval, paired
+from flowprune.study.stats import mean_interval
 
 GATES = ("and", "xor")
 MODES = ("D", "DW")
@@ -74,43 +75,8 @@ def study() -> list[Trial]:
 
 
 def networks(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a network of the finished trials: gate, hidden, density, seed and every result that is a list over
-    networks; NaN for a mean over nothing. Raises ValueError when no trial is done.
-    """
-    done = table[table.status == "done"]
-    if done.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
-    kept = [c for c in ("hidden", "density", "mode", "choice", "spread") if c in done]
-    parts = []
-    for row in done.to_dict("records"):
-        lists = {
-            k: v
-            for k, v in row.items()
-            if isinstance(v, list) and len(v) == row["networks"] and "curve" not in k
-        }
-        fixed = {"gate": row["table"]} | {k: row[k] for k in kept}
-        seeds = range(row["seed"], row["seed"] + row["networks"])
-        parts.append(pd.DataFrame(fixed | {"seed": seeds} | lists))
-    return pd.concat(parts, ignore_index=True).replace(NOTHING, np.nan)
-
-
-def compared(pairs: Iterable[tuple[tuple, pd.Series, pd.Series]], names: Sequence[str]) -> pd.DataFrame:
-    """Mean of a − b over pairs without gaps, by key: columns names, networks, difference, lower, upper, p (Holm over
-    all rows). A row with fewer than two pairs has NaN and p = 1.
-    """
-    rows, ps = [], []
-    for key, a, b in pairs:
-        d = (np.asarray(a, float) - np.asarray(b, float))[:, None]
-        d = d[~np.isnan(d)]
-        if d.size < 2:
-            rows.append([*key, d.size, np.nan, np.nan, np.nan])
-            ps.append(1.0)
-            continue
-        c = paired(d, np.zeros_like(d))
-        rows.append([*key, c.n, c.mean, c.lower, c.upper])
-        ps.append(c.p)
-    told = pd.DataFrame(rows, columns=[*names, "networks", "difference", "lower", "upper"])
-    return told.assign(p=adjust(ps) if ps else [])
+    """One row a network of the finished trials, see :func:`by_network`; NaN for a mean over nothing."""
+    return by_network(table, ("hidden", "density", "mode", "choice", "spread")).replace(NOTHING, np.nan)
 
 
 def after_training(nets: pd.DataFrame, against: str = "published", value: str = "miss") -> pd.DataFrame:

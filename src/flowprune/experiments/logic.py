@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -23,25 +24,16 @@ Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 
 
-@spec
-class LogicTrial(Trial):
-    """Train so many asynchronous networks, alike but for their seeds ``seed``, ``seed`` + 1, …, and evaluate them.
+@dataclass(frozen=True, kw_only=True)
+class TableTrial(Trial):
+    """A trial of ``networks`` asynchronous networks, alike but for their seeds ``seed``, ``seed`` + 1, …
 
     ``table``: a gate (and, or, xor), "parity K", "adder BITS", "multiplexer K" or "random INPUTS OUTPUTS SEED".
-    Networks of equal seed and size begin with equal weights and see equal rows and orders, whatever the rule. Results
-    are lists over networks, but for ``edges`` (at the start), ``curve_miss`` and ``curve_left`` (mean error in, and
-    mean share of edges left after, each of 40 pieces of the training), ``solver`` and the means that are compared.
+    Networks of equal seed and size begin with equal weights and see equal rows and orders, whatever is done to them.
     """
-
-    experiment: ClassVar[str] = "logic"
-    version: ClassVar[int] = 1
-    tolerance: ClassVar[dict[str, float]] = {"mean_miss": 0.03, "mean_removed": 0.5}
 
     table: str
     hidden: Index
-    mode: Mode = "none"
-    choice: Choice = "published"
-    threshold: Annotated[float, Field(ge=0)] = 0.0
     networks: Count = 200
     seed: Index = 0
     inputs: Annotated[int, Field(ge=PIECES, multiple_of=PIECES)] = 2000
@@ -50,8 +42,29 @@ class LogicTrial(Trial):
     def __post_init__(self) -> None:
         truth(self.table)
 
+    @property
+    def seeds(self) -> range:
+        return range(self.seed, self.seed + self.networks)
+
     def weight(self) -> float:
         return 1e-6 * self.networks * self.inputs * (self.hidden + 3) ** 2
+
+
+@spec
+class LogicTrial(TableTrial):
+    """Train networks by a rule, and evaluate them.
+
+    Results are lists over networks, but for ``edges`` (at the start), ``curve_miss`` and ``curve_left`` (mean error in,
+    and mean share of edges left after, each of 40 pieces of the training), ``solver`` and the means that are compared.
+    """
+
+    experiment: ClassVar[str] = "logic"
+    version: ClassVar[int] = 1
+    tolerance: ClassVar[dict[str, float]] = {"mean_miss": 0.03, "mean_removed": 0.5}
+
+    mode: Mode = "none"
+    choice: Choice = "published"
+    threshold: Annotated[float, Field(ge=0)] = 0.0
 
     def train(self) -> Outcome:
         """The trained networks."""
@@ -59,10 +72,6 @@ class LogicTrial(Trial):
         return train(
             truth(self.table), self.hidden, rule, self.seeds, inputs=self.inputs, updates=self.updates
         )
-
-    @property
-    def seeds(self) -> range:
-        return range(self.seed, self.seed + self.networks)
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
@@ -81,7 +90,7 @@ def told(o: Outcome) -> dict[str, Any]:
     learned = error < LEARNED
     return {
         "edges": start,
-        "miss": _short(o.error),
+        "miss": short(o.error),
         "removed": removed.tolist(),
         "by_rounding": rounding.tolist(),
         "lost": [
@@ -94,9 +103,9 @@ def told(o: Outcome) -> dict[str, Any]:
         "learned": np.where(
             learned.any(1), learned.argmax(1), PIECES
         ).tolist(),  # the first piece below LEARNED
-        "training_miss": _short(error.mean(1)),
-        "curve_miss": _short(error.mean(0)),
-        "curve_left": _short(left.reshape(len(left), PIECES, -1)[:, pieces, -1].mean(0) / start),
+        "training_miss": short(error.mean(1)),
+        "curve_miss": short(error.mean(0)),
+        "curve_left": short(left.reshape(len(left), PIECES, -1)[:, pieces, -1].mean(0) / start),
         "clipped": o.nets.clipped.tolist(),
         "saturated": o.nets.saturated.tolist(),
         "disconnected": o.nets.disconnected.tolist(),
@@ -107,7 +116,8 @@ def told(o: Outcome) -> dict[str, Any]:
     }
 
 
-def _short(x: ndarray) -> list[float]:
+def short(x: ndarray) -> list[float]:
+    """Four digits of each."""
     return [float(f"{v:.4g}") for v in x]
 
 

@@ -11,29 +11,16 @@ import pandas as pd
 from scipy import stats
 
 from flowprune.experiments.logic import GATES, LogicTrial
-from flowprune.study.stats import adjust, equivalence, paired
+from flowprune.experiments.network_rows import by_network, compared
+from flowprune.study.stats import adjust, equivalence
 
 HIDDEN = (0, 1, 2, 3, 4, 5)  # of the paper's figure 3
-FAR = {
-    10: (200, 2000),
-    20: (10, 2000),
-    50: (3, 2000),
-    100: (2, 40),
-}  # sizes beyond: networks, and inputs shown
+# sizes beyond: networks, and inputs shown
+FAR = {10: (200, 2000), 20: (10, 2000), 50: (3, 2000), 100: (2, 40)}
 TABLES = ("parity 3", "parity 4", "adder 1", "adder 2", "multiplexer 1", "multiplexer 2", "random 4 2 0")
 MODES = ("none", "D", "DW")
 NAMES = {"none": "unpruned", "D": "mode D", "DW": "mode D_W", "clear": "mode D, no rounding"}
 CLEAR = 1e-9  # a threshold well above rounding
-WHOLE = (
-    "removed",
-    "by_rounding",
-    "half",
-    "learned",
-    "clipped",
-    "saturated",
-    "disconnected",
-)  # results, numbers
-REAL = ("miss", "training_miss")
 MARGIN = 0.05  # of the mean error, which is 0.5 for a coin: what does not matter
 
 
@@ -78,27 +65,19 @@ def networks(table: pd.DataFrame) -> pd.DataFrame:
     removed, share (of edges removed), by_rounding, half (input of its median removal, −1 without any), learned (the
     piece), and others of :class:`~flowprune.experiments.logic.LogicTrial`. Raises ValueError when no trial is done.
     """
-    done = table[table.status == "done"]
-    if done.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
-    seeds = [list(range(s, s + n)) for s, n in zip(done.seed, done.networks, strict=True)]
-    mode = done["mode"].where(done.threshold == 0, "clear")
-    lists = ["seed", *WHOLE, *REAL, "lost"]
-    rows = done.assign(gate=done.table, mode=mode, seed=seeds)[["gate", "hidden", "mode", "edges", *lists]]
-    rows = rows.explode(lists, ignore_index=True).astype(
-        {"seed": int} | dict.fromkeys(WHOLE, int) | dict.fromkeys(REAL, float)
-    )
-    return rows.assign(share=rows.removed / rows.edges)
+    rows = by_network(table, ("hidden", "mode", "threshold", "edges"))
+    return rows.assign(mode=rows["mode"].where(rows.threshold == 0, "clear"), share=rows.removed / rows.edges)
 
 
-def _modes(
-    nets: pd.DataFrame, value: str, a: str, b: str
-) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+Pairs = list[tuple[tuple[str, int], np.ndarray, np.ndarray]]
+
+
+def _modes(nets: pd.DataFrame, value: str, a: str, b: str) -> Pairs:
     """A value of the networks of two modes by gate and size, paired by seed."""
     wide = nets.pivot(index=["gate", "hidden", "seed"], columns="mode", values=value).dropna(subset=[a, b])
-    return {
-        key: (p[a].to_numpy(), p[b].to_numpy()) for key, p in wide.groupby(["gate", "hidden"], sort=False)
-    }
+    return [
+        (key, p[a].to_numpy(), p[b].to_numpy()) for key, p in wide.groupby(["gate", "hidden"], sort=False)
+    ]
 
 
 def changes(nets: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +87,7 @@ def changes(nets: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for mode in ("D", "DW"):
-        for (gate, hidden), (pruned, whole) in _modes(nets, "miss", mode, "none").items():
+        for (gate, hidden), pruned, whole in _modes(nets, "miss", mode, "none"):
             c = equivalence(pruned, whole, MARGIN)
             rows.append([gate, hidden, mode, c.n, whole.mean(), pruned.mean(), c.mean, c.lower, c.upper, c.p])
     columns = ["gate", "hidden", "mode", "networks", "before", "after", "change", "lower", "upper", "p"]
@@ -132,10 +111,7 @@ def change_evidence(nets: pd.DataFrame) -> dict[str, Any]:
 
 def contrasts(nets: pd.DataFrame, value: str, a: str = "DW", b: str = "D") -> pd.DataFrame:
     """Mode a minus mode b of the same seed, for every gate and size; p-values corrected together (Holm)."""
-    compared = {key: paired(x, y) for key, (x, y) in _modes(nets, value, a, b).items()}
-    rows = [[*key, c.n, c.mean, c.lower, c.upper] for key, c in compared.items()]
-    told = pd.DataFrame(rows, columns=["gate", "hidden", "networks", "difference", "lower", "upper"])
-    return told.assign(p=adjust([c.p for c in compared.values()]))
+    return compared(_modes(nets, value, a, b), ["gate", "hidden"])
 
 
 def count_evidence(nets: pd.DataFrame) -> dict[str, Any]:
