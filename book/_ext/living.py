@@ -30,6 +30,7 @@ ROOMS = {
     "flows": "Flows",
     "dynamics": "Dynamics",
     "argnn": "Asynchronous networks",
+    "limits": "Limits",
     "experiments": "Experiments",
     "study": "The study",
 }

@@ -2,8 +2,8 @@
 
 The rooms, from the ground up: [graphs](`flowprune.graphs`), [training](`flowprune.training`),
 [pruning](`flowprune.pruning`), [flows](`flowprune.flows`), [dynamics](`flowprune.dynamics`),
-[experiments](`flowprune.experiments`), and beside them [study](`flowprune.study`), which knows nothing of graphs
-or networks.
+[experiments](`flowprune.experiments`), and beside them [limits](`flowprune.limits`), and
+[study](`flowprune.study`), which knows nothing of graphs or networks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import warnings
 from importlib.metadata import version
 
-# Large tensors in large pages: torch reads this when it loads. At 10⁷ edges page faults were half of a training step.
+# Large tensors in large pages: torch reads this when it loads. A small page costs a fault at its first use.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # Our progress bars are plain; that a fancier one could be installed is no news for a notebook's reader.
