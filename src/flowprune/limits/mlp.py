@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -37,12 +38,14 @@ def mlp(
 
     Args:
         widths: inputs, hidden widths, outputs; at least two numbers.
-        seed: of the weights.
+        seed: of the weights, whose stream of random numbers is their own: masks drawn by a generator of an equal seed
+            are independent of them.
         gain: √2 keeps the size of features under ReLU.
     """
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths must be at least two positive numbers, got {list(widths)}")
-    generator = torch.Generator().manual_seed(seed)
+    stream = hashlib.sha256(f"mlp/{seed}".encode()).digest()[:7]
+    generator = torch.Generator().manual_seed(int.from_bytes(stream, "big"))
     layers: list[nn.Module] = []
     for d, n in pairwise(widths):
         linear = nn.utils.skip_init(nn.Linear, d, n, bias=False, dtype=dtype)

@@ -1,0 +1,131 @@
+"""The Graphon NTK: the kernel of a masked perceptron in the limit of its width (Pham et al. 2025).
+
+With weights of size one, z_i = g n^{-1/2} Σ_j m_ij θ_ij σ(z_j), and masks that follow graphons W(u, v), a unit is known
+by its position u. In the limit its pre-activations are Gaussian with a covariance that depends on u:
+
+    S₁(u; x, x′) = g²/d Σ_j W₁(u, j) x_j x′_j,    S_{l+1}(u) = g² ∫ W_{l+1}(u, v) V_l(v) dv,
+
+V_l(v) = E[σσ′] and D_l(v) = E[σ̇σ̇′] under the Gaussian of position v (:mod:`~flowprune.limits.duals`). If the kept
+weights are the parameters, the kernel follows in the same pass,
+
+    T₁(u) = S₁(u),    T_{l+1}(u) = S_{l+1}(u) + g² ∫ W_{l+1}(u, v) D_l(v) T_l(v) dv;
+
+if all weights are (a pruned one moves too, and is not seen), layer l adds ∫ G_l du · g² ∫ V_{l-1} dv with
+G_l(v) = D_l(v) g² ∫ W_{l+1}(u, v) G_{l+1}(u) du.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .duals import Dual, relu
+
+Counted = Literal["kept", "all"]
+GRID = 64  # positions in each layer
+_ENTRIES = 1 << 20  # of the tensors that a block of rows needs
+
+
+def on_grid(graphon: Callable[[Tensor, Tensor], Tensor], rows: int = GRID, columns: int = GRID) -> Tensor:
+    """W at the midpoints of rows × columns cells: float64 ``[rows, columns]``; the error falls as their number²."""
+    u = (torch.arange(rows, dtype=torch.float64) + 0.5) / rows
+    v = (torch.arange(columns, dtype=torch.float64) + 0.5) / columns
+    return graphon(u[:, None], v[None, :]).expand(rows, columns).clone()
+
+
+def graphon_ntk(
+    graphons: Sequence[Tensor],
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    dual: Dual = relu,
+    gain: float = math.sqrt(2),
+    counted: Counted = "kept",
+) -> Tensor:
+    """The kernel of samples x with samples y: ``[N, M]``, in the type and on the device of x.
+
+    Memory beyond the answer is linear in the number of samples; of the kernel of x with itself one half is computed.
+
+    Args:
+        graphons: for each layer of weights a step graphon ``[K_out, K_in]`` with cells of equal size: the first
+            ``[K_1, d]``, the last ``[o, K_L]``, the mean over whose o outputs is returned.
+        x, y: samples ``[N, d]``, ``[M, d]``; x itself by default.
+        gain: g above, ``gain`` of :func:`flowprune.limits.mlp.mlp`.
+        counted: whose gradients are counted, those of the kept weights or of all.
+
+    Raises ValueError when sizes do not fit or a graphon leaves [0, 1].
+    """
+    W = [torch.as_tensor(w).to(x) for w in graphons]
+    _check(W, x, y)
+    other = x if y is None else y
+    variances = _variances(W, x, dual, gain)
+    others = variances if y is None else _variances(W, other, dual, gain)
+    out = x.new_empty(len(x), len(other))
+    rows = max(1, _ENTRIES // (max(len(w) for w in W) * len(other)))
+    for start in range(0, len(x), rows):
+        at = slice(start, start + rows)
+        beyond = slice(start if y is None else 0, None)
+        S = gain**2 / x.shape[1] * (W[0] * x[at, None, :]) @ other[beyond].T
+        p, q = [v[at] for v in variances], [v[beyond] for v in others]
+        outer = x[at] @ other[beyond].T / x.shape[1]
+        block = (_kept if counted == "kept" else _all)(W, S, outer, p, q, dual, gain)
+        out[at, beyond] = block
+        if y is None:
+            out[beyond, at] = block.T
+    return out
+
+
+def _check(W: list[Tensor], x: Tensor, y: Tensor | None) -> None:
+    sizes = [tuple(w.shape) for w in W]
+    if len(W) < 2 or any(a[0] != b[1] for a, b in pairwise(sizes)):
+        raise ValueError(
+            f"each graphon needs as many columns as the one before has rows, and two are the least, got {sizes}"
+        )
+    if x.dim() != 2 or x.shape[1] != sizes[0][1] or (y is not None and y.shape[1] != x.shape[1]):
+        raise ValueError(
+            f"samples must be [N, {sizes[0][1]}] like the columns of the first graphon, got {tuple(x.shape)}"
+        )
+    for number, w in enumerate(W, 1):
+        if not (w.min() >= 0 and w.max() <= 1):
+            raise ValueError(f"graphon {number} must lie in [0, 1], got {w.min():.3g} to {w.max():.3g}")
+
+
+def _variances(W: list[Tensor], x: Tensor, dual: Dual, gain: float) -> list[Tensor]:
+    """S_l(u; x, x) of each hidden layer: ``[N, K_l, 1]``."""
+    q = [gain**2 / x.shape[1] * x**2 @ W[0].T]
+    for w in W[1:-1]:
+        q.append(gain**2 / w.shape[1] * dual.value(q[-1], q[-1], q[-1]) @ w.T)
+    return [v[:, :, None] for v in q]
+
+
+def _steps(W: list[Tensor], S: Tensor, p: list[Tensor], q: list[Tensor], dual: Dual, gain: float):
+    """For each hidden layer: the operator g² ∫ W(u, ·) of the next, the value and the slope ``[b, K, M]``."""
+    for w, a, b in zip(W[1:], p, q, strict=True):
+        b = b.permute(2, 1, 0)
+        V, D = dual.value(a, S, b), dual.slope(a, S, b)
+        A = gain**2 / w.shape[1] * w
+        yield A, V, D
+        S = A @ V
+
+
+def _kept(W, S, outer, p, q, dual, gain) -> Tensor:
+    T = S
+    for A, V, D in _steps(W, S, p, q, dual, gain):
+        T = A @ (V + D * T)
+    return T.mean(1)
+
+
+def _all(W, S, outer, p, q, dual, gain) -> Tensor:
+    steps = list(_steps(W, S, p, q, dual, gain))
+    below = [outer] + [V.mean(1) for _, V, _ in steps]  # ∫ V_{l-1} dv
+    kernel = gain**2 * below[-1]
+    G = 1 / len(W[-1]) * torch.ones_like(S[:, :1]).expand(-1, len(W[-1]), -1)
+    for (A, _, D), V in zip(reversed(steps), reversed(below[:-1]), strict=True):
+        G = D * (A.T @ G)  # with the cells' sizes: its sum over u is ∫ G du
+        kernel = kernel + gain**2 * G.sum(1) * V
+    return kernel
