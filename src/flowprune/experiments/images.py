@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from flowprune.graphs import mnist
+from flowprune.graphs import GraphError, mnist
 
 Images = Literal["digits", "mnist"]
 
@@ -40,3 +40,12 @@ def batch(name: Images, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         raise ValueError(f"a batch of {name} has 1 to {len(x)} images, not {size}")
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:size]
     return x[chosen], y[chosen]
+
+
+def unavailable(name: Images) -> str | None:
+    """Why these images cannot be had here, or None."""
+    try:
+        images(name)
+    except GraphError as error:
+        return str(error)
+    return None

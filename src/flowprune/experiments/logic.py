@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from numpy import ndarray
 from pydantic import Field
 
 from flowprune.argnn import Outcome, Truth, adder, gate, multiplexer, parity, random_table, train
@@ -116,7 +115,7 @@ def told(o: Outcome) -> dict[str, Any]:
     }
 
 
-def short(x: ndarray) -> list[float]:
+def short(x: Iterable[float]) -> list[float]:
     """Four digits of each."""
     return [float(f"{v:.4g}") for v in x]
 
