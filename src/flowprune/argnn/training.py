@@ -74,10 +74,6 @@ def train(
 
     Raises ValueError for input that does not fit, in one sentence.
     """
-    if inputs < 1 or updates < 1:
-        raise ValueError(
-            f"asynchronous networks: {inputs} inputs and {updates} updates; there must be at least 1 of each"
-        )
     if not len(seeds) or min(seeds) < 0:
         raise ValueError(f"asynchronous networks: seeds {list(seeds)} must be one or more numbers from 0")
     each = tables(given, len(seeds))
@@ -92,12 +88,7 @@ def train(
             f"spectral pruning: the published rule decomposes an {nets.edges.n} × {nets.edges.n} matrix at a visit; "
             f"beyond {LARGEST} nodes choose 'neighbourhood' or another rule"
         )
-    tape = Tape(nets, each, inputs, updates)
-    judge = Judge(nets, each_rule, tape, moments, observe)
-    errors = batched.run(nets, tape, judge, screen, device) if device else _run(nets, tape, judge, screen)
-    answers = evaluate(nets, each, updates)
-    removals = sorted(judge.removals, key=lambda x: (x.network, x.visit))
-    return Outcome(nets, answers, miss(answers, each), errors, removals, judge.asked)
+    return _trained(nets, each, each_rule, inputs, updates, moments, observe, screen, device)
 
 
 def train_on(
@@ -109,14 +100,31 @@ def train_on(
     the same. Raises ValueError for input that does not fit.
     """
     each = tables(given, len(nets.seeds))
+    return _trained(nets.copy(), each, [Rule("none")] * len(each), inputs, updates)
+
+
+def _trained(
+    nets: Networks,
+    each: list[Truth],
+    rules: list[Rule],
+    inputs: int,
+    updates: int,
+    moments: Moments | None = None,
+    observe: Observe | None = None,
+    screen: bool = True,
+    device: str | None = None,
+) -> Outcome:
+    """Train these very networks from where they are, then evaluate them."""
     if inputs < 1 or updates < 1:
-        raise ValueError(f"asynchronous networks: {inputs} inputs and {updates} updates; at least 1 of each")
-    nets = nets.copy()
+        raise ValueError(
+            f"asynchronous networks: {inputs} inputs and {updates} updates; there must be at least 1 of each"
+        )
     tape = Tape(nets, each, inputs, updates)
-    judge = Judge(nets, [Rule("none")] * len(each), tape, None, None)
-    errors = _run(nets, tape, judge, True)
+    judge = Judge(nets, rules, tape, moments, observe)
+    errors = batched.run(nets, tape, judge, screen, device) if device else _run(nets, tape, judge, screen)
     answers = evaluate(nets, each, updates)
-    return Outcome(nets, answers, miss(answers, each), errors, [], judge.asked)
+    removals = sorted(judge.removals, key=lambda x: (x.network, x.visit))
+    return Outcome(nets, answers, miss(answers, each), errors, removals, judge.asked)
 
 
 def _run(nets: Networks, tape: Tape, judge: Judge, screen: bool) -> ndarray:
