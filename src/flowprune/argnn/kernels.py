@@ -27,7 +27,7 @@ _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 @_compiled
 def fill(into, values):
-    """``into[:] = values``, which takes numba a second to compile wherever it stands."""
+    """``into[:] = values``, which numba would compile anew wherever it stands."""
     for i in range(values.size):
         into[i] = values[i]
 
