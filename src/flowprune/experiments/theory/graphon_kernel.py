@@ -20,7 +20,7 @@ from flowprune.limits.mlp import mlp
 from flowprune.limits.ntk import graphon_ntk, on_grid
 from flowprune.limits.spectrum import norm_bound
 
-tanh = duals.quadrature("tanh", torch.tanh, 16)
+tanh = duals.quadrature("tanh", torch.tanh, 10)
 HOMOGENEOUS = (duals.relu, duals.linear)
 OTHERS = (duals.erf, tanh)
 ENDS = {"all": (True, True), "not the first": (False, True), "not the last": (True, False)}
