@@ -15,6 +15,7 @@ from flowprune.experiments.logic_study import NAMES
 from flowprune.experiments.logic_tables import reported
 from flowprune.experiments.logic_trace import Trace
 from flowprune.experiments.pictures.arrowhead import MODES
+from flowprune.experiments.pictures.digraph import digraph
 from flowprune.study.figures import COLOUR, FAINT, INK, PAPER
 
 MODE = {"none": COLOUR["MLP"], **MODES, "clear": COLOUR["heat"]}
@@ -165,37 +166,12 @@ def one_network(trace: Trace) -> Figure:
     return fig
 
 
-def _places(n: int) -> np.ndarray:
-    """Nodes on a circle, node 0 at the top."""
-    angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
-    return np.stack([np.cos(angle), np.sin(angle)], 1)
-
-
 def _graph(axis: Axes, trace: Trace, input_: int) -> None:
-    n, A = trace.nets.edges.n, trace.alive(input_)
-    place = _places(n)
-    for source, target in np.argwhere(trace.alive(-1)):
-        gone = not A[source, target]
-        axis.annotate(
-            "",
-            place[target],
-            place[source],
-            arrowprops={
-                "arrowstyle": "-|>",
-                "shrinkA": 12,
-                "shrinkB": 12,
-                "lw": 1.2,
-                "ls": ":" if gone else "-",
-                "color": COLOUR["GRAFF prod"] if gone else INK,
-                "connectionstyle": "arc3,rad=0.12",
-            },
-        )
-    for v, (x, y) in enumerate(place):
-        inside = PAPER if v < trace.nets.inputs else NODE[v - trace.nets.inputs]
-        axis.plot(x, y, "o", ms=19, mfc=inside, mec=INK)
-        axis.annotate(str(v), (x, y), ha="center", va="center", color=INK if v < trace.nets.inputs else PAPER)
-    axis.set(xlim=(-1.35, 1.35), ylim=(-1.2, 1.3), aspect="equal")
-    axis.axis("off")
+    left, inputs = trace.alive(input_), trace.nets.inputs
+    there = {"lw": 1.2, "ls": "-", "color": INK}
+    gone = {"lw": 1.2, "ls": ":", "color": COLOUR["GRAFF prod"]}
+    edges = {(i, j): there if left[i, j] else gone for i, j in np.argwhere(trace.alive(-1))}
+    digraph(axis, [PAPER] * inputs + NODE[: len(left) - inputs], edges)
 
 
 def spectra(trace: Trace) -> Figure:

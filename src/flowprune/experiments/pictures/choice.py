@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
 from flowprune.experiments.choice_cycles import LENGTHS, planted
+from flowprune.experiments.pictures.digraph import digraph
 from flowprune.pruning.spectral import Mode, laplacian, local_laplacian
 from flowprune.study.figures import COLOUR, FAINT, INK, PAPER
 
@@ -56,29 +57,12 @@ def kinds(W: ndarray, A: ndarray) -> ndarray:
 def one_network(W: ndarray, A: ndarray, change: ndarray, named: Sequence[tuple[int, int]]) -> Figure:
     """Left the graph, each edge as wide as its loss changes the function; right that change over |w|; named: ringed."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.7), width_ratios=(1, 1.25))
-    kind, n = kinds(W, A), len(A)
-    angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
-    place = np.stack([np.cos(angle), np.sin(angle)], 1)
-    widest = np.nanmax(change)
-    for i, j in np.argwhere(A):
-        left.annotate(
-            "",
-            place[j],
-            place[i],
-            arrowprops={
-                "arrowstyle": "-|>",
-                "shrinkA": 11,
-                "shrinkB": 11,
-                "lw": 0.6 + 5 * change[i, j] / widest,
-                "color": KIND[kind[i, j]][1],
-                "connectionstyle": "arc3,rad=0.14",
-            },
-        )
-    for v, (x, y) in enumerate(place):
-        left.plot(x, y, "o", ms=17, mfc=PAPER, mec=INK)
-        left.annotate(str(v), (x, y), ha="center", va="center")
-    left.set(xlim=(-1.3, 1.3), ylim=(-1.2, 1.3), aspect="equal")
-    left.axis("off")
+    kind, widest = kinds(W, A), np.nanmax(change)
+    edges = {
+        (i, j): {"lw": 0.6 + 5 * change[i, j] / widest, "color": KIND[kind[i, j]][1]}
+        for i, j in np.argwhere(A)
+    }
+    digraph(left, [PAPER] * len(A), edges)
     for word, (mark, colour) in KIND.items():
         here = A & (kind == word)
         right.plot(np.abs(W[here]), change[here], mark, color=colour, ms=6, label=word)
