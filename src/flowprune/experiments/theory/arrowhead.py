@@ -33,10 +33,7 @@ Made = tuple[ndarray, ndarray]  # weights and adjacency [n, n], an edge i → j 
 
 def full(hidden: int) -> ndarray:
     """The adjacency ``[n, n]`` that the published networks start with: all edges but those into inputs."""
-    n = INPUTS + hidden + OUTPUTS
-    A = ~np.eye(n, dtype=bool)
-    A[:, :INPUTS] = False
-    return A
+    return Networks.start([0], INPUTS, hidden, OUTPUTS).adjacency[0]
 
 
 def _published(rng: np.random.Generator, size: float) -> Made:

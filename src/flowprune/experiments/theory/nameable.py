@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from flowprune.argnn import Networks, Outcome, gate, train
+from flowprune.argnn import Edges, Networks, Outcome, gate, train
 from flowprune.experiments.theory.arrowhead import INPUTS, OUTPUTS, clear_pairs, full, renumbered
 from flowprune.pruning.spectral import Edge, Rule, local_laplacian
 
@@ -18,8 +18,7 @@ ROUNDED = 1e-9  # an imaginary part below this share of ‖L‖ is rounding
 
 def edges(hidden: int) -> list[Edge]:
     """The edges k + 1 → k of a published network: no other can be named. Their number is ``hidden``."""
-    A = full(hidden)
-    return [(k + 1, k) for k in range(len(A) - 1) if A[k + 1, k]]
+    return [(k + 1, k) for k, edge in enumerate(Edges.of(full(hidden)).link) if edge >= 0]
 
 
 def predicted(hidden: Sequence[int]) -> pd.DataFrame:
