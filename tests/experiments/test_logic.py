@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from plain_argnn import plain
 
+from flowprune.argnn.judge import ROUNDING
 from flowprune.experiments import logic_study as study
 from flowprune.experiments import logic_trace
-from flowprune.experiments.logic import PIECES, ROUNDING, LogicTrial, told, truth
+from flowprune.experiments.logic import PIECES, LogicTrial, told, truth
 from flowprune.pruning.spectral import local_laplacian
 from flowprune.study.specs import SpecError
 from flowprune.study.trials import collect

@@ -16,12 +16,16 @@ from flowprune.pruning.spectral import Rule, choose, named
 Observe = Callable[[int, int, int, ndarray], None]
 Moments = Sequence[Sequence[int]]
 
+# |Im λ|/‖L‖ below which a removal rests on rounding: in the wide gap between rounding and couplings, and what published
+# rows were counted with. The bound on LAPACK's errors, pruning.spectral.ROUNDING, is another matter.
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Removal:
     """An edge removed by a network: when (input and update from 0, the visit since the start), where, and how clearly.
 
-    strength is |Im λ|/‖L‖ of the visited node's Laplacian: about 10⁻¹⁶ is rounding.
+    strength is |Im λ|/‖L‖ of the visited node's Laplacian; by_rounding: whether it is no more than what rounding makes.
     """
 
     network: int
@@ -32,6 +36,10 @@ class Removal:
     source: int
     target: int
     strength: float
+
+    @property
+    def by_rounding(self) -> bool:
+        return self.strength < ROUNDING
 
 
 @dataclass(frozen=True, eq=False)

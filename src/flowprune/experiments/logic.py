@@ -16,7 +16,6 @@ from flowprune.study.specs import Trial, spec
 
 GATES = ("and", "or", "xor")
 PIECES = 40  # the training is told in so many pieces of equal length
-ROUNDING = 1e-12  # |Im λ|/‖L‖ below which a removal rests on rounding
 LEARNED = 0.1  # a mean error over a piece below which a network has learned its table
 
 Count = Annotated[int, Field(ge=1)]
@@ -84,7 +83,7 @@ def told(o: Outcome) -> dict[str, Any]:
     start = int(o.nets.edges.source.size)
     error = o.errors.reshape(len(o.errors), PIECES, -1).mean(2)
     removed = start - left[:, -1]
-    rounding = np.bincount([x.network for x in o.removals if x.strength < ROUNDING], minlength=len(removed))
+    rounding = np.bincount([x.network for x in o.removals if x.by_rounding], minlength=len(removed))
     gone = [np.array([x.input for x in o.removals if x.network == r]) for r in range(len(removed))]
     learned = error < LEARNED
     return {

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy import ndarray
 
 from flowprune.argnn import Networks, Removal, train
-from flowprune.experiments.logic import ROUNDING, truth
+from flowprune.argnn.judge import ROUNDING
+from flowprune.experiments.logic import truth
 from flowprune.pruning.spectral import Mode, Rule
 
 

@@ -13,8 +13,6 @@ from flowprune.argnn import Edges, Networks, Outcome, gate, train
 from flowprune.experiments.theory.arrowhead import INPUTS, OUTPUTS, clear_pairs, full, renumbered
 from flowprune.pruning.spectral import Edge, Rule, local_laplacian
 
-ROUNDED = 1e-9  # an imaginary part below this share of ‖L‖ is rounding
-
 
 def edges(hidden: int) -> list[Edge]:
     """The edges k + 1 → k of a published network: no other can be named. Their number is ``hidden``."""
@@ -36,8 +34,8 @@ def measured(
 ) -> pd.DataFrame:
     """Networks trained under the published rule, a row each.
 
-    removed; of these rounded (|Im λ| below ``ROUNDED`` of ‖L‖), touching the visited node, and ending at it as figure 2
-    of the paper has it; unnamed: edges gone that are not k + 1 → k.
+    removed; of these rounded (resting on rounding), touching the visited node, and ending at it as figure 2 of the paper
+    has it; unnamed: edges gone that are not k + 1 → k.
     """
     rows, seeds = [], range(seed, seed + runs)
     for h in hidden:
@@ -53,7 +51,7 @@ def _counted(ran: Outcome, r: int) -> dict[str, object]:
     mine = [x for x in ran.removals if x.network == r]
     return {
         "removed": len(mine),
-        "rounded": sum(x.strength < ROUNDED for x in mine),
+        "rounded": sum(x.by_rounding for x in mine),
         "strengths": [x.strength for x in mine],
         "touching": sum(x.node in (x.source, x.target) for x in mine),
         "ending": sum(x.node == x.target for x in mine),
