@@ -34,7 +34,7 @@ def measured(
 ) -> pd.DataFrame:
     """Networks trained under the published rule, a row each.
 
-    removed; of these rounded (resting on rounding), touching the visited node, and ending at it as figure 2 of the paper
+    removed; of these rounded (resting on rounding), touching the visited node, and ending at it as the paper's figure 2
     has it; unnamed: edges gone that are not k + 1 → k.
     """
     rows, seeds = [], range(seed, seed + runs)
