@@ -12,6 +12,7 @@ from flowprune.experiments.growth import AccuracyTrial, GrowthTrial, MemoryTrial
 from flowprune.experiments.logic import LogicTrial
 from flowprune.experiments.logic_speed import LogicSpeedTrial
 from flowprune.experiments.nodes import NodeTrial
+from flowprune.experiments.pruned_training import PrunedTrainingTrial
 from flowprune.experiments.scaling import ScaleTrial
 from flowprune.experiments.speed import SpeedTrial
 from flowprune.experiments.subsets import SubsetTrial
@@ -33,6 +34,7 @@ __all__ = [
     "LogicTrial",
     "MemoryTrial",
     "NodeTrial",
+    "PrunedTrainingTrial",
     "ScaleTrial",
     "SpeedTrial",
     "SubsetTrial",
