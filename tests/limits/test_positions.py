@@ -71,3 +71,10 @@ def test_graphons_of_sampled_masks_come_back():
     back = network_graphons(drawn, 2)
     assert back[0].mean(1) == pytest.approx(W.mean(1), abs=0.03)
     assert back[1].mean() == pytest.approx(W[0].mean(), abs=0.03)
+
+
+def test_densities_stay_in_the_unit_interval():
+    full = [np.ones((100, 7), bool), np.ones((100, 100), bool), np.ones((3, 100), bool)]
+    for W in network_graphons(full, 64):
+        assert W.max() <= 1
+        sample(W, *W.shape)

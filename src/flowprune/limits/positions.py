@@ -55,5 +55,6 @@ def _averages(masks: list[ndarray], rows: list[ndarray], columns: list[ndarray],
     out = []
     for number, (m, i, j) in enumerate(zip(masks, rows, columns, strict=True)):
         size = (len(i) if number == len(masks) - 1 else K, len(j) if number == 0 else K)
-        out.append(average_rows(average_rows(m[i][:, j], size[0]).T, size[1]).T)
+        averaged = average_rows(average_rows(m[i][:, j], size[0]).T, size[1]).T
+        out.append(np.clip(averaged, 0, 1))  # an average of ones may be 1 + ε
     return out
