@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import words
 
 from flowprune.experiments import between, grids, sweep
 from flowprune.experiments.evolution import tendencies
 from flowprune.experiments.nodes import build, prepared
 from flowprune.experiments.pictures import between as pictures
 from flowprune.graphs import load
-from flowprune.study import figures
 from flowprune.study.passes import compute
 
 DATASETS = ("karate", "csbm?n=60&homophily=0.2")
@@ -162,14 +162,6 @@ def test_evidence_joins_theory_networks_and_sweep(table):
 
 
 # --- figures ------------------------------------------------------------------------------------------
-
-
-def words(fig) -> str:
-    fig.canvas.draw()
-    said = " | ".join(t.get_text() for t in fig.findobj(pictures.plt.Text) if t.get_visible())
-    figures.show(fig, alt="A figure that is drawn by a test and shown nowhere.")
-    assert pictures.plt.get_fignums() == []
-    return said
 
 
 def test_courses_part_at_the_tie():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.text import Text
+from drawn import words
 from scipy.linalg import expm
 
 from flowprune.experiments import particles
@@ -15,16 +14,9 @@ from flowprune.experiments.pictures import energies as energy_pictures
 from flowprune.experiments.pictures import particles as pictures
 from flowprune.experiments.theory import edges
 from flowprune.graphs import load
-from flowprune.study import figures
 
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 TIMES = np.linspace(0, 2, 5)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    figures.theme()
-    yield
-    assert plt.get_fignums() == []
 
 
 @pytest.fixture
@@ -35,14 +27,6 @@ def graph():
 @pytest.fixture
 def followed(graph):
     return {name: particles.followed(graph, W, TIMES) for name, W in particles.MIXINGS.items()}
-
-
-def words(fig) -> str:
-    """All text of a figure; shows and thereby closes it."""
-    fig.canvas.draw()
-    said = " | ".join(text.get_text() for text in fig.findobj(Text) if text.get_visible())
-    figures.show(fig, alt="A figure that is drawn by a test and shown nowhere.")
-    return said
 
 
 def test_positions_are_those_of_the_matrix_exponential(graph, followed):

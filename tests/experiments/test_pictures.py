@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
+from drawn import words
 from IPython.display import HTML
-from matplotlib.text import Text
 
 from flowprune.experiments.pictures import performance, real_graphs, sign, smoothness
 from flowprune.graphs import Graph, load
 from flowprune.study import figures
 from flowprune.study.stats import Interval
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    figures.theme()
-    yield
-    assert plt.get_fignums() == []
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 def double(name):
     return load(name).to(dtype=torch.float64)
-
-
-def words(fig) -> str:
-    """All text of a figure; shows and thereby closes it."""
-    fig.canvas.draw()
-    said = " | ".join(text.get_text() for text in fig.findobj(Text) if text.get_visible())
-    figures.show(fig, alt="A figure that is drawn by a test and shown nowhere.")
-    return said
 
 
 def test_eigenvectors_are_titled_with_their_frequency():

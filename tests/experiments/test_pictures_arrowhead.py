@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from drawn import words
 
 from flowprune.experiments.pictures import arrowhead as pictures
 from flowprune.experiments.theory import arrowhead as theory
 from flowprune.experiments.theory import nameable
-
-
-def words(fig) -> str:
-    said = " | ".join(text.get_text() for text in fig.findobj(Text))
-    plt.close(fig)
-    return said
 
 
 def test_bars_of_a_pair_are_equally_high():

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.text import Text
+from drawn import words
 
 from flowprune.experiments.pictures import attention as pictures
 from flowprune.experiments.theory.attention import diameter
 from flowprune.graphs import load
-
-
-def words(fig) -> str:
-    said = " | ".join(text.get_text() for text in fig.findobj(Text))
-    plt.close(fig)
-    return said
 
 
 def test_the_hull_shrinks_for_small_weights_and_not_for_large():

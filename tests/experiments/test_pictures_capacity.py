@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -20,12 +19,6 @@ def table():
 @pytest.fixture(scope="module")
 def trace():
     return logic_trace.watch("xor", 2, "DW", 1, inputs=40)
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def drawn(axis, label):

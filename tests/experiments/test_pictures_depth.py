@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,12 +19,6 @@ SMALL = "syn-cora?homophily=0.8&n=100"
 def rows() -> pd.DataFrame:
     cells = depth_study.grid(SMALL, (2, 4), runs=1, epochs=2, rate=5.0)
     return depth_study.runs_of(cells, collect([t for part in cells.values() for t in part], executor="local"))
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_accuracy_draws_every_network_of_a_panel(rows):

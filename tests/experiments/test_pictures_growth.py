@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,12 +12,6 @@ from flowprune.experiments.pictures import growth as pictures
 from flowprune.study.stats import Interval
 
 SIZES = [1000, 10000, 100000]
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def times() -> pd.DataFrame:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.text import Text
+from drawn import words
 
 from flowprune.experiments import gates, mixed
 from flowprune.experiments.pictures import mixed as pictures
 from flowprune.graphs import load
 from flowprune.study import figures
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_open():
-    figures.theme()
-    yield
-    assert plt.get_fignums() == []
-
-
-def words(fig) -> str:
-    """All text of a figure; shows and thereby closes it."""
-    fig.canvas.draw()
-    said = " | ".join(text.get_text() for text in fig.findobj(Text) if text.get_visible())
-    figures.show(fig, alt="A figure that is drawn by a test and shown nowhere.")
-    return said
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 def test_regions_stand_apart_and_edges_are_counted_by_colour():

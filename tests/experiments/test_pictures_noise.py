@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.text import Text
+from drawn import words
 
 from flowprune.experiments.pictures import noise as noise_pictures
 from flowprune.experiments.pictures import pruned_spectrum as pictures
@@ -19,12 +18,6 @@ from flowprune.graphs import load
 @pytest.fixture(scope="module")
 def barbell():
     return load("barbell?m=4").to(dtype=torch.float64)
-
-
-def words(fig) -> str:
-    said = " | ".join(text.get_text() for text in fig.findobj(Text))
-    plt.close(fig)
-    return said
 
 
 def test_maps_of_scores_leave_the_diagonal_out_and_have_mean_one(barbell):

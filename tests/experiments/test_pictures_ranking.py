@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -10,12 +9,6 @@ from flowprune.experiments import ranking
 from flowprune.experiments.pictures import benchmarks, real_graphs
 from flowprune.experiments.pictures import ranking as pictures
 from flowprune.study.stats import Ranking
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def texts(fig) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,12 +17,6 @@ from flowprune.graphs import Graph
 from flowprune.pruning.dynamo import Dynamo
 
 SMALL = "csbm?n=30"
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def found() -> pd.DataFrame:

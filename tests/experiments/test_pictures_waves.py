@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.text import Text
+from drawn import words
 
 from flowprune.dynamics.spectra import Spectrum
 from flowprune.experiments.pictures import waves as pictures
@@ -18,12 +17,6 @@ from flowprune.graphs import load
 @pytest.fixture(scope="module")
 def karate():
     return load("karate").to(dtype=torch.float64)
-
-
-def words(fig) -> str:
-    said = " | ".join(text.get_text() for text in fig.findobj(Text))
-    plt.close(fig)
-    return said
 
 
 def test_the_first_picture_shows_what_the_text_says(karate):
