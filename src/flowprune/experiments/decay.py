@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flowprune.dynamics.oversmoothing import coefficient
 from flowprune.experiments.evolution import trajectory
-from flowprune.experiments.nodes import NodeTrial, build, operator, prepared
+from flowprune.experiments.nodes import NodeTrial, operator, prepared
 from flowprune.flows.classifier import NodeClassifier
 from flowprune.study.specs import spec
 from flowprune.study.stats import mean_interval
@@ -36,17 +36,11 @@ class DecayTrial(NodeTrial):
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
         t = trials[0]
-        graph = prepared(t.dataset, t.component)
-        root = graph.with_self_loops().degree.double().sqrt()
-        before = coefficients(build(graph, trials), t, root)
-        _, model, rows = cls.fitted(trials)
-        after = coefficients(model.cpu(), t, root)
+        root = prepared(t.dataset, t.component).with_self_loops().degree.double().sqrt()
         plateau = coefficient(root.unsqueeze(1)).item()
-        for r, (trial, row) in enumerate(zip(trials, rows, strict=True)):
-            first = {f"{name}_at_first": values[r].tolist() for name, values in before.items()}
-            last = {name: values[r].tolist() for name, values in after.items()}
+        for trial, row, seen in cls.read_and_fitted(trials, lambda model: coefficients(model, t, root)):
             reached = {name: row[name] for name in ("test_accuracy", "train_accuracy")}
-            yield trial, reached | {"plateau": plateau} | first | last
+            yield trial, reached | {"plateau": plateau} | {name: μ.tolist() for name, μ in seen.items()}
 
 
 @torch.no_grad()

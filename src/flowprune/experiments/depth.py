@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flowprune.dynamics.energy import dirichlet_energy
 from flowprune.experiments.evolution import measured_on, trajectory
-from flowprune.experiments.nodes import NodeTrial, build, operator, prepared
+from flowprune.experiments.nodes import NodeTrial, operator, prepared
 from flowprune.experiments.theory.smoothing import contraction
 from flowprune.flows.classifier import NodeClassifier
 from flowprune.study.specs import spec
@@ -32,16 +32,12 @@ class DepthTrial(NodeTrial):
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
         t = trials[0]
-        before = read(build(prepared(t.dataset, t.component), trials), t)
-        _, model, rows = cls.fitted(trials)
-        after = read(model.cpu(), t)
         _, spectrum = measured_on(t.dataset, t.component, True)
         if spectrum is None:
             raise ValueError(f"{t.dataset} is too large: μ is read from the whole spectrum")
-        for r, (trial, row) in enumerate(zip(trials, rows, strict=True)):
-            first = {f"{name}_at_first": values[r].tolist() for name, values in before.items()}
-            last = {name: values[r].tolist() for name, values in after.items()}
-            yield trial, {"test_accuracy": row["test_accuracy"], "mu": contraction(spectrum)} | first | last
+        for trial, row, seen in cls.read_and_fitted(trials, lambda model: read(model, t)):
+            reached = {"test_accuracy": row["test_accuracy"], "mu": contraction(spectrum)}
+            yield trial, reached | {name: values.tolist() for name, values in seen.items()}
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -185,6 +185,21 @@ class NodeTrial(GraphTrial):
             found = (areas(logits, graph.labels, masks).tolist() for masks in (val, test))
             rows = [r | {"val_auc": v, "test_auc": u} for r, v, u in zip(rows, *found, strict=True)]
         return graph, model, rows
+
+    @classmethod
+    def read_and_fitted(
+        cls, trials: Sequence[Self], read: Callable[[NodeClassifier], Mapping[str, Tensor]]
+    ) -> Iterator[tuple[Self, dict[str, Any], dict[str, Tensor]]]:
+        """Train these trials as :meth:`fitted`, and read the model, replica by replica, before and after on the CPU.
+
+        Yields trial, row, and the trial's readings by name, those before training as ``…_at_first``.
+        """
+        t = trials[0]
+        before = read(build(prepared(t.dataset, t.component), trials))
+        _, model, rows = cls.fitted(trials)
+        seen = {f"{name}_at_first": values for name, values in before.items()} | read(model.cpu())
+        for r, (trial, row) in enumerate(zip(trials, rows, strict=True)):
+            yield trial, row, {name: values[r] for name, values in seen.items()}
 
 
 def areas(logits: Tensor, labels: Tensor, masks: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from flowprune.dynamics import oversmoothing
 from flowprune.dynamics.energy import dirichlet_energy, normalised_energy
 from flowprune.experiments.deep import marks, short
 from flowprune.experiments.evolution import measured_on, trajectory
-from flowprune.experiments.nodes import Count, NodeTrial, build, operator, prepared
+from flowprune.experiments.nodes import Count, NodeTrial, operator, prepared
 from flowprune.experiments.theory.instances import features, instances
 from flowprune.experiments.theory.smoothing import looped
 from flowprune.flows.classifier import NodeClassifier
@@ -52,13 +52,8 @@ class WaveTrial(NodeTrial):
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
-        t = trials[0]
-        before = read(build(prepared(t.dataset, t.component), trials), t)
-        _, model, rows = cls.fitted(trials)
-        after = read(model.cpu(), t)
-        for r, (trial, row) in enumerate(zip(trials, rows, strict=True)):
-            first = {f"{name}_at_first": [short(v) for v in values[r]] for name, values in before.items()}
-            yield trial, row | first | {name: [short(v) for v in values[r]] for name, values in after.items()}
+        for trial, row, seen in cls.read_and_fitted(trials, lambda model: read(model, trials[0])):
+            yield trial, row | {name: [short(v) for v in values] for name, values in seen.items()}
 
 
 @torch.no_grad()
