@@ -1,11 +1,15 @@
-"""Random graphs in double precision, for the tests of every wing."""
+"""Graphs in double precision, for the tests of every wing."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from flowprune.graphs import Graph
+from flowprune.graphs import Graph, load
+
+
+def double(name: str) -> Graph:
+    return load(name).to(dtype=torch.float64)
 
 
 def random_graph(n: int, seed: int, p: float = 0.3) -> Graph:

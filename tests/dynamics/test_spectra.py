@@ -10,7 +10,7 @@ import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_graphs import random_graph
+from random_graphs import double, random_graph
 
 from flowprune.dynamics.energy import total_energy
 from flowprune.dynamics.spectra import (
@@ -38,10 +38,6 @@ CLOSED = {  # eigenvalues of Δ in closed form, Chung 1997, examples 1.1 to 1.5
     "star?n=5": [0, 1, 1, 1, 2],
     "bipartite?a=3&b=4": [0, 1, 1, 1, 1, 1, 2],
 }
-
-
-def double(name: str) -> Graph:
-    return load(name).to(dtype=torch.float64)
 
 
 def drawn(seed: int, n: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:

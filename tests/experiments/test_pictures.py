@@ -7,17 +7,14 @@ import pytest
 import torch
 from drawn import words
 from IPython.display import HTML
+from random_graphs import double
 
 from flowprune.experiments.pictures import performance, real_graphs, sign, smoothness
-from flowprune.graphs import Graph, load
+from flowprune.graphs import Graph
 from flowprune.study import figures
 from flowprune.study.stats import Interval
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
-
-
-def double(name):
-    return load(name).to(dtype=torch.float64)
 
 
 def test_eigenvectors_are_titled_with_their_frequency():

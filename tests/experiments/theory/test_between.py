@@ -6,20 +6,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from random_graphs import double
 
 from flowprune.dynamics.energy import normalised_energy
 from flowprune.dynamics.spectra import Spectrum, linear_flow
 from flowprune.experiments.theory import between as theory
 from flowprune.experiments.theory.instances import examine, features, instances, symmetric
-from flowprune.graphs import load
 
 COUNT = 60
 LATE = theory.late
 ZERO = torch.zeros(3, 3, dtype=torch.float64)
-
-
-def double(name: str):
-    return load(name).to(dtype=torch.float64)
 
 
 def test_no_free_flow_stays_between_and_ties_and_sources_do():

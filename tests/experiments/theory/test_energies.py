@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import scipy.integrate
 import torch
+from random_graphs import double
 
 from flowprune.dynamics.energy import edge_norms, energy_field, largest_step, total_energy
 from flowprune.dynamics.spectra import Spectrum
 from flowprune.experiments.theory import edges
 from flowprune.experiments.theory import energies as theory
 from flowprune.experiments.theory.instances import Finding, examine, smallest
-from flowprune.graphs import Graph, load
+from flowprune.graphs import Graph
 
 COUNT = 60
 CHECKS = {
@@ -23,10 +24,6 @@ CHECKS = {
     "G14": theory.edges_and_nodes,
     "G26": edges.edges_in_total,
 }
-
-
-def double(name: str) -> Graph:
-    return load(name).to(dtype=torch.float64)
 
 
 def rng(seed: int = 0) -> np.random.Generator:

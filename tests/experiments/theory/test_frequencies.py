@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from random_graphs import double
 
 from flowprune.dynamics.energy import normalised_energy
 from flowprune.dynamics.spectra import Spectrum, limit_energy, rates
@@ -14,7 +15,7 @@ from flowprune.experiments.theory import frequencies as theory
 from flowprune.experiments.theory import smallest
 from flowprune.experiments.theory import without_residual as plain
 from flowprune.experiments.theory.instances import examine, features, instances
-from flowprune.graphs import Graph, load
+from flowprune.graphs import Graph
 
 COUNT = 45
 HEAVY = "2 nodes, edges 0–1, a loop of weight 2 at every node"
@@ -29,10 +30,6 @@ CHECKS = {
     "law of steps": theory.residual_law,
     "law without residual": theory.plain_law,
 }
-
-
-def double(name: str) -> Graph:
-    return load(name).to(dtype=torch.float64)
 
 
 def diagonal(*w: float) -> torch.Tensor:

@@ -8,17 +8,13 @@ import scipy.integrate
 import torch
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
-from random_graphs import random_graph
+from random_graphs import double, random_graph
 
 from flowprune.dynamics.energy import dirichlet_energy, normalised_energy
 from flowprune.dynamics.spectra import Spectrum
 from flowprune.experiments.theory import never_high as theory
 from flowprune.experiments.theory.smoothing import looped
-from flowprune.graphs import Graph, load
-
-
-def double(name: str) -> Graph:
-    return load(name).to(dtype=torch.float64)
+from flowprune.graphs import Graph
 
 
 def rng(seed: int = 0) -> np.random.Generator:

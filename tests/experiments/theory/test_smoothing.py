@@ -11,13 +11,13 @@ import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_graphs import random_graph
+from random_graphs import double, random_graph
 
 from flowprune.dynamics.energy import dirichlet_energy, normalised_energy
 from flowprune.dynamics.spectra import Spectrum
 from flowprune.experiments.theory import smoothing as theory
 from flowprune.experiments.theory.instances import Finding, examine, features
-from flowprune.graphs import Graph, load
+from flowprune.graphs import Graph
 
 COUNT = 60
 CHECKS = {
@@ -26,10 +26,6 @@ CHECKS = {
     "G11": theory.equal_degrees_end_equal,
     "G12": theory.harmonic_smooths,
 }
-
-
-def double(name: str) -> Graph:
-    return load(name).to(dtype=torch.float64)
 
 
 def conditioned(rank: int = 3) -> torch.Tensor:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from random_graphs import double
 
 from flowprune.dynamics.energy import dirichlet_energy
 from flowprune.experiments.theory import smoothness as theory
 from flowprune.experiments.theory.instances import FAMILIES, Finding, examine, instances
-from flowprune.graphs import Graph, load
+from flowprune.graphs import Graph
 
 COUNT = 60
 CHECKS = {
@@ -24,10 +25,6 @@ CHECKS = {
     "G6": theory.low_frequency_limits,
     "G7": theory.high_frequency_limits,
 }
-
-
-def double(name: str) -> Graph:
-    return load(name).to(dtype=torch.float64)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
