@@ -200,12 +200,12 @@ def test_truth_tables_have_every_row_once(table):
         np.testing.assert_array_equal(table.outputs[:, 0], np.logical_xor.reduce(bits, 1))
 
 
-X = np.array([[0, 1], [1, 0]])
 def test_a_removal_rests_on_rounding_below_a_share_that_couplings_do_not_reach():
     told = [Removal(0, 0, 0, 0, 2, 3, 2, strength).by_rounding for strength in (0.0, 1e-15, 1e-9, 0.2)]
     assert told == [True, True, False, False]
 
 
+X = np.array([[0, 1], [1, 0]])
 BAD = {
     "inputs of shape \\[2\\] must be \\[rows, columns\\]": lambda: Truth("t", X[0], X),
     "outputs hold 0.5; each value must be 0 or 1": lambda: Truth("t", X, X / 2),
