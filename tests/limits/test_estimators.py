@@ -154,6 +154,8 @@ def test_factors_are_found_again():
     assert not found.a[:7].any() and found.b[3] == 0 and (found.a[7:] > 0).all()
     spread = np.var(np.log(np.abs(rng.standard_normal(10**6))))
     assert found.share == pytest.approx(2 / (2 + spread), abs=0.12)
+    even = factorise(rng.random((300, 200)))
+    assert np.std(np.log(even.a)) < 0.02 < 0.05 < 1 / np.sqrt(200) and abs(even.share) < 0.002
     with pytest.raises(ValueError, match="all scores are zero"):
         factorise(np.zeros((3, 4)))
 

@@ -7,6 +7,8 @@ and 1. Names of neurons mean nothing, so positions are given by an order; here t
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy import ndarray
@@ -47,6 +49,7 @@ def average_rows(M: ndarray, K: int) -> ndarray:
     return weights(len(M), K) @ M
 
 
+@lru_cache(maxsize=32)
 def weights(n: int, K: int) -> ndarray:
     """The share of each of n equal intervals in each of K equal intervals, ``[K, n]``; each row sums to one.
 

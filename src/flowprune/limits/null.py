@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 from numpy import ndarray
-from scipy import stats
+from scipy.special import bdtrc
 from torch import Tensor
 
 from .graphon import Mask, average_rows, dense, weights
@@ -42,6 +44,7 @@ def same_degrees(mask: Mask, seed: int = 0, rounds: int = TRADES) -> Tensor:
     return torch.from_numpy(M)
 
 
+@cache
 def expected_degrees(n: int, trials: int, p: float, K: int) -> ndarray:
     """Mean share of edges in each of K equal cells of n binomial degrees, sorted from the largest: exact, ``[K]``.
 
@@ -49,18 +52,16 @@ def expected_degrees(n: int, trials: int, p: float, K: int) -> ndarray:
     above x. For large n cell k has p + (p (1 − p)/trials)^½ K (φ(z_k) − φ(z_{k−1})), z_k = Φ⁻¹(1 − k/K), k from 1: the
     gradient that sorting makes of nothing vanishes like trials^−½.
     """
-    above = stats.binom.sf(np.arange(trials), trials, p)
+    above = bdtrc(np.arange(trials), trials, p)
     sure, open_ = (above > 1 - 1e-14).sum(), (above > 1e-14) & (above <= 1 - 1e-14)
-    gain = stats.binom.sf(np.arange(n), n, above[open_][:, None]).sum(
-        0
-    )  # of the j-th largest over the (j − 1)-th
-    return average_rows((sure + gain) / trials, K)
+    reached = bdtrc(np.arange(n), n, above[open_][:, None])  # by the j-th largest, j = 1, …, n
+    return average_rows((sure + reached.sum(0)) / trials, K)
 
 
 def expected_histogram(rows: int, columns: int, p: float, K: int = 64) -> ndarray:
     """The mean sorted average of flat masks of density p: W_kl = r_k + c_l − p, up to O(1/n).
 
-    r and c are :func:`expected_degrees`; given all degrees, an edge of a flat mask is the more likely the larger its own.
+    r and c are :func:`expected_degrees`; given all degrees, an edge is the more likely the larger its own two.
     """
     return expected_degrees(rows, columns, p, K)[:, None] + expected_degrees(columns, rows, p, K)[None, :] - p
 
