@@ -7,7 +7,7 @@ import torch
 
 from flowprune.experiments import kernels_study as study
 from flowprune.experiments.images import batch, images
-from flowprune.experiments.kernels import DependenceTrial, WidthTrial, linear_weights
+from flowprune.experiments.kernels import WidthTrial, linear_weights
 from flowprune.experiments.theory import graphon_kernel as theory
 from flowprune.limits import duals
 from flowprune.limits.finite import masked_ntk
@@ -41,7 +41,9 @@ def test_a_row_is_what_its_networks_say():
     far = [float((K - limit).norm() / limit.norm()) for K in found]
     assert told["apart_kept"] == pytest.approx(far, rel=1e-3)
     assert told["mean_kept"] == pytest.approx(float((sum(found) / 2 - limit).norm() / limit.norm()))
-    assert told["spread_kept"] == pytest.approx(float((found[0] - found[1]).norm() / 2 / limit.norm()), rel=1e-4)
+    assert told["spread_kept"] == pytest.approx(
+        float((found[0] - found[1]).norm() / 2 / limit.norm()), rel=1e-4
+    )
     assert 0 < told["grid"] < 2e-3
 
 

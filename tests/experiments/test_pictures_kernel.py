@@ -1,17 +1,10 @@
 """Figures of the chapter on the Graphon NTK show what their tables hold."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from flowprune.experiments.pictures import kernel as pictures
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_kernels_are_sorted_by_class_on_one_scale():

@@ -1,5 +1,7 @@
 """One place for each unit: graphons of neighbouring layers mean the same units, whatever names these had."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from flowprune.limits.positions import network_graphons, sorted_graphons, unit_o
 
 def masks(widths, density, seed):
     rng = np.random.default_rng(seed)
-    return [rng.random((b, a)) < density for a, b in zip(widths, widths[1:], strict=False)]
+    return [rng.random((b, a)) < density for a, b in pairwise(widths)]
 
 
 @settings(deadline=None, max_examples=20)
@@ -31,7 +33,7 @@ def test_new_names_of_units_change_nothing(seed):
 
 
 def test_at_full_resolution_the_masks_are_the_graphons():
-    """With a cell for each unit nothing is averaged, and the kernel is that of one network of infinitely many copies."""
+    """With a cell for each unit nothing is averaged, and the kernel is that of many copies of each unit."""
     m = masks((5, 8, 8, 3), 0.5, 0)
     W = network_graphons(m, 8)
     assert [w.shape for w in W] == [(8, 5), (8, 8), (3, 8)]

@@ -28,7 +28,7 @@ from .duals import Dual, relu
 
 Counted = Literal["kept", "all"]
 GRID = 64  # positions in each layer
-_ENTRIES = 1 << 20  # of the tensors that a block of rows needs
+_ENTRIES = 1 << 16  # of a tensor of one block of rows, so that what a block needs stays in cache
 
 
 def on_grid(graphon: Callable[[Tensor, Tensor], Tensor], rows: int = GRID, columns: int = GRID) -> Tensor:
@@ -70,8 +70,8 @@ def graphon_ntk(
     for start in range(0, len(x), rows):
         at = slice(start, start + rows)
         beyond = slice(start if y is None else 0, None)
-        S = gain**2 / x.shape[1] * (W[0] * x[at, None, :]) @ other[beyond].T
-        p, q = [v[at] for v in variances], [v[beyond] for v in others]
+        S = gain**2 / x.shape[1] * (W[0][:, None] * x[at]) @ other[beyond].T
+        p, q = [v[:, at, None] for v in variances], [v[:, None, beyond] for v in others]
         outer = x[at] @ other[beyond].T / x.shape[1]
         block = (_kept if counted == "kept" else _all)(W, S, outer, p, q, dual, gain)
         out[at, beyond] = block
@@ -96,36 +96,39 @@ def _check(W: list[Tensor], x: Tensor, y: Tensor | None) -> None:
 
 
 def _variances(W: list[Tensor], x: Tensor, dual: Dual, gain: float) -> list[Tensor]:
-    """S_l(u; x, x) of each hidden layer: ``[N, K_l, 1]``."""
-    q = [gain**2 / x.shape[1] * x**2 @ W[0].T]
+    """S_l(u; x, x) of each hidden layer: ``[K_l, N]``."""
+    q = [gain**2 / x.shape[1] * W[0] @ (x**2).T]
     for w in W[1:-1]:
-        q.append(gain**2 / w.shape[1] * dual.value(q[-1], q[-1], q[-1]) @ w.T)
-    return [v[:, :, None] for v in q]
+        q.append(gain**2 / w.shape[1] * w @ dual.moments(q[-1], q[-1], q[-1])[0])
+    return q
+
+
+def _integral(A: Tensor, f: Tensor) -> Tensor:
+    """∫ A(u, v) f(v) dv of all pairs in one product of matrices: ``[K, K'] × [K', b, M] → [K, b, M]``."""
+    return (A @ f.flatten(1)).view(-1, *f.shape[1:])
 
 
 def _steps(W: list[Tensor], S: Tensor, p: list[Tensor], q: list[Tensor], dual: Dual, gain: float):
-    """For each hidden layer: the operator g² ∫ W(u, ·) of the next, the value and the slope ``[b, K, M]``."""
+    """For each hidden layer: the operator g² ∫ W(u, ·) of the next, the value and the slope ``[K, b, M]``."""
     for w, a, b in zip(W[1:], p, q, strict=True):
-        b = b.permute(2, 1, 0)
-        V, D = dual.value(a, S, b), dual.slope(a, S, b)
-        A = gain**2 / w.shape[1] * w
+        A, (V, D) = gain**2 / w.shape[1] * w, dual.moments(a, S, b)
         yield A, V, D
-        S = A @ V
+        S = _integral(A, V)
 
 
 def _kept(W, S, outer, p, q, dual, gain) -> Tensor:
     T = S
     for A, V, D in _steps(W, S, p, q, dual, gain):
-        T = A @ (V + D * T)
-    return T.mean(1)
+        T = _integral(A, V + D * T)
+    return T.mean(0)
 
 
 def _all(W, S, outer, p, q, dual, gain) -> Tensor:
     steps = list(_steps(W, S, p, q, dual, gain))
-    below = [outer] + [V.mean(1) for _, V, _ in steps]  # ∫ V_{l-1} dv
+    below = [outer] + [V.mean(0) for _, V, _ in steps]  # ∫ V_{l-1} dv
     kernel = gain**2 * below[-1]
-    G = 1 / len(W[-1]) * torch.ones_like(S[:, :1]).expand(-1, len(W[-1]), -1)
+    G = torch.ones_like(S[:1]).expand(len(W[-1]), -1, -1) / len(W[-1])
     for (A, _, D), V in zip(reversed(steps), reversed(below[:-1]), strict=True):
-        G = D * (A.T @ G)  # with the cells' sizes: its sum over u is ∫ G du
-        kernel = kernel + gain**2 * G.sum(1) * V
+        G = D * _integral(A.T, G)  # with the cells' sizes: its sum over u is ∫ G du
+        kernel = kernel + gain**2 * G.sum(0) * V
     return kernel
