@@ -147,7 +147,7 @@ def scatter(nets: pd.DataFrame, kernel: str = "own") -> Figure:
     for axis, optimiser in zip(axes[0], optimisers, strict=True):
         for method, colour in METHOD_COLOURS.items():
             part = nets[(nets.optimiser == optimiser) & (nets.method == method)]
-            size = 8 + 40 * np.clip(part.sparsity - 0.5, 0, 1) / 0.45
+            size = 12 + 36 * np.clip(part.sparsity - 0.5, 0, 1) / 0.45
             axis.scatter(
                 part[f"top5_{kernel}"], part.speed, s=size, marker=MARK[method], color=colour, alpha=0.6, lw=0
             )
