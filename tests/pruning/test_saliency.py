@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import prune as torch_prune
 
 from flowprune.limits.mlp import mlp
+from flowprune.pruning.largest import largest
 from flowprune.pruning.saliency import METHODS, TEMPERATURE, collapsed, masks, prune, scores
 
 EXACT = {"rtol": 1e-10, "atol": 1e-14}
@@ -157,6 +158,29 @@ def test_a_masked_weight_scores_nothing_and_counts_as_zero(method):
     for name, mask in kept.items():
         assert (found[name][~mask] == 0).all()
         torch.testing.assert_close(found[name][mask], plain[name][mask], **EXACT)
+
+
+# --- the largest ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=4),
+    share=st.floats(0, 1),
+    levels=st.sampled_from([1, 3, 10**6]),
+    signed=st.booleans(),
+)
+def test_the_largest_are_those_of_a_sort(seed, sizes, share, levels, signed):
+    rng = np.random.default_rng(seed)
+    there = [rng.random(n) < 0.7 for n in sizes]
+    parts = [t * rng.integers(-levels * signed, levels + 1, t.size).astype(np.float32) for t in there]
+    left = sum(t.sum() for t in there)
+    count = round(share * left)
+    kept = np.concatenate(largest(parts, there, count, rng))
+    values, alive = np.concatenate(parts), np.concatenate(there)
+    assert kept.sum() == count and not (kept & ~alive).any()
+    np.testing.assert_array_equal(np.sort(values[kept]), np.sort(values[alive])[left - count :])
 
 
 # --- masks ---------------------------------------------------------------------------------------------

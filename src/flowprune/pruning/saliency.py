@@ -19,10 +19,11 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import prune as torch_prune
+
+from .largest import largest
 
 Method = Literal["random", "magnitude", "snip", "grasp", "synflow"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -260,45 +261,6 @@ def _kept(
     result: Weights = {}
     for names, count in zip(groups, counts, strict=True):
         parts, there = ([t[n].cpu().numpy().ravel() for n in names] for t in (found, alive))
-        for n, mask in zip(names, _top(parts, there, count, rng), strict=True):
+        for n, mask in zip(names, largest(parts, there, count, rng), strict=True):
             result[n] = torch.from_numpy(mask).view(found[n].shape).to(found[n].device)
     return result
-
-
-def _top(
-    parts: Sequence[ndarray], there: Sequence[ndarray], count: int, rng: np.random.Generator
-) -> list[ndarray]:
-    """Masks of the ``count`` largest entries over all these vectors where ``there``, which are 0 elsewhere; among
-    equals at the border, lots are drawn.
-    """
-    if count == 0:
-        return [np.zeros(p.shape, bool) for p in parts]
-    least = np.min([p.min() for p in parts])
-    if np.isnan(least):
-        raise ValueError("scores are not numbers; the loss of the network is not finite")
-    if least < 0:
-        parts = [np.where(t, p, -np.inf) for p, t in zip(parts, there, strict=True)]
-    border = _border(parts, count)
-    kept = [(p >= border) & t for p, t in zip(parts, there, strict=True)]
-    if surplus := sum(map(np.count_nonzero, kept)) - count:
-        ties = [np.flatnonzero((p == border) & t) for p, t in zip(parts, there, strict=True)]
-        which = np.repeat(np.arange(len(parts)), [t.size for t in ties])
-        place = np.concatenate(ties)
-        for i in rng.choice(place.size, surplus, replace=False):
-            kept[which[i]][place[i]] = False
-    return kept
-
-
-def _border(parts: Sequence[ndarray], count: int) -> float:
-    """The ``count``-th largest entry. A sample tells between which two values to look; the rest is only counted."""
-    size = sum(p.size for p in parts)
-    sample = np.concatenate([p[::STRIDE] for p in parts])
-    rank = (1 - count / size) * sample.size
-    ends = np.clip([rank - MARGIN * sample.size, rank + MARGIN * sample.size], 0, sample.size - 1).astype(int)
-    low, high = np.partition(sample, ends)[ends]
-    above = sum(np.count_nonzero(p > high) for p in parts)
-    band = np.concatenate([p[(p > low) & (p <= high)] for p in parts])
-    if not above < count <= above + band.size:
-        above, band = 0, np.concatenate(parts)
-    at = band.size - (count - above)
-    return np.partition(band, at)[at]
