@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from flowprune.experiments import masks_evidence as evidence
 from flowprune.experiments import masks_study as study
 from flowprune.experiments.images import batch
 from flowprune.experiments.masks import COARSE, ESTIMATORS, NULL, MaskTrial, operator_distance
@@ -217,46 +218,42 @@ def judge(name, **evidence):
 
 
 def test_the_rules_on_masks_as_they_are_said_to_be(cells):
-    assert judge("W1", **study.settled_evidence(cells)) == "holds"
-    assert judge("W2", **study.flat_evidence(cells)) == "holds"
-    assert judge("W3", **study.graded_evidence(cells)) == "holds"
-    assert judge("W4", **study.block_evidence(cells)) == "holds"
-    between = study.between_evidence(cells)
-    assert judge("W5", **between) == "holds under conditions"
-    assert between["condition"] == "of one shape: random and magnitude (15 masks)" and between["apart"] == 0.9
-    assert judge("W11", **study.factor_evidence(cells, seeds=3)) == "holds"
-    found = study.sensitivity(cells)
+    assert judge("W1", **evidence.settled(cells)) == "holds"
+    assert judge("W2", **evidence.flat(cells)) == "holds"
+    assert judge("W3", **evidence.graded(cells)) == "holds"
+    assert judge("W4", **evidence.blocks(cells)) == "holds"
+    pairs = evidence.between(cells)
+    assert judge("W5", **pairs) == "holds under conditions"
+    assert pairs["condition"] == "of one shape: random and magnitude (15 masks)" and pairs["apart"] == 0.9
+    assert judge("W11", **evidence.factors(cells, seeds=3)) == "holds"
+    found = evidence.sensitivity(cells)
     assert found.estimator.tolist() == list(ESTIMATORS)
-    evidence = study.sensitivity_evidence(found)
-    assert evidence["verdicts"] == 16 and judge("W13", **evidence) == "holds"
+    told = evidence.sensitivity_evidence(found)
+    assert told["verdicts"] == 16 and judge("W13", **told) == "holds"
 
 
 def test_the_rules_refuse_what_is_otherwise(cells):
     few = cells.assign(networks=4)
-    assert (
-        judge("W1", **study.settled_evidence(few)) == judge("W4", **study.block_evidence(few)) == "undecided"
-    )
+    assert judge("W1", **evidence.settled(few)) == judge("W4", **evidence.blocks(few)) == "undecided"
     same = cells.assign(mean_sorted=[cells.mean_sorted[0]] * len(cells))
-    assert judge("W5", **study.between_evidence(same)) == "does not hold"
-    assert (
-        judge("W4", **study.block_evidence(cells.assign(dead_columns=0.0, dead_rows=0.0))) == "does not hold"
-    )
+    assert judge("W5", **evidence.between(same)) == "does not hold"
+    assert judge("W4", **evidence.blocks(cells.assign(dead_columns=0.0, dead_rows=0.0))) == "does not hold"
     flat = cells.assign(constant_sorted=[[0.1, 0.1001, 0.0999]] * len(cells))
-    assert judge("W3", **study.graded_evidence(flat)) == "does not hold"
+    assert judge("W3", **evidence.graded(flat)) == "does not hold"
     wide = cells.assign(fine=cells.fine.map(lambda v: [1.2 * x for x in v]))
-    assert judge("W2", **study.flat_evidence(wide)) == "holds under conditions"
+    assert judge("W2", **evidence.flat(wide)) == "holds under conditions"
     even = cells.assign(heterogeneous=[[0.0, 0.0]] * len(cells))
-    assert judge("W11", **study.factor_evidence(even, seeds=2)) == "does not hold"
+    assert judge("W11", **evidence.factors(even, seeds=2)) == "does not hold"
     jump = cells.copy()
     jump["mean_sorted"] = [
         (np.array(v) * (1 + w / 2000)).round().tolist()
         for v, w in zip(cells.mean_sorted, cells.width, strict=True)
     ]
-    evidence = study.settled_evidence(jump)
-    assert judge("W1", **evidence) == "does not hold" and "synflow in 15 of 15 masks" in evidence["condition"]
-    found = study.sensitivity(jump)
+    told = evidence.settled(jump)
+    assert judge("W1", **told) == "does not hold" and "synflow in 15 of 15 masks" in told["condition"]
+    found = evidence.sensitivity(jump)
     assert found.W1[0] == "does not hold" and set(found.W1[1:]) == {"holds"}
-    assert "W1 by split: holds" in study.sensitivity_evidence(found)["condition"]
+    assert "W1 by split: holds" in evidence.sensitivity_evidence(found)["condition"]
 
 
 def test_layers_are_read_from_trials():

@@ -1,4 +1,4 @@
-"""The study of masks: which networks are pruned, and what is read from their rows (W1 to W5, W11, W13)."""
+"""The study of masks: which networks are pruned, and distances between the pictures of their masks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,16 @@ from numpy import ndarray
 from scipy import stats
 
 from flowprune.experiments.logic_study import unpaired
-from flowprune.experiments.masks import CHEAP, COARSE, ESTIMATORS, NULL, K, MaskTrial
-from flowprune.limits.factors import factorise
-from flowprune.limits.graphon import average, l2, sorted_average
-from flowprune.limits.null import expected_distance, expected_histogram
+from flowprune.experiments.masks import CHEAP, COARSE, NULL, MaskTrial, operator_distance
+from flowprune.limits.graphon import average, dense, l2
+from flowprune.limits.null import erdos_renyi, expected_distance, expected_histogram
 from flowprune.pruning.saliency import METHODS
-from flowprune.study import claims
 from flowprune.study.stats import adjust, mean_interval
 
 WIDTHS = (100, 200, 500, 1000, 2000)
 HIDDEN = (3, 4)  # hidden layers: 4 and 5 layers of weights
 SPARSITIES = (0.7, 0.8, 0.9)
 GRADED = ("snip", "grasp")
-NEAR = 0.05  # a distance to the limit, between densities, that counts as near
-DEAD, BLOCKS = (
-    0.1,
-    0.86,
-)  # of a block graphon: empty neurons, and variance explained (a smooth product has 0.72, blocks 1)
 SMALL = 0.01  # a distance between densities, or between shapes relative to a density, that counts as none
 CELL = ["method", "budget", "hidden", "sparsity", "layer"]
 
@@ -228,189 +221,50 @@ def two_blocks(W: ndarray) -> float:
     return float((squares.max() - total**2 / W.size) / variance) if variance > 1e-12 * W.size else 1.0
 
 
-# ---- evidence
+def own_constants(cells: pd.DataFrame) -> pd.DataFrame:
+    """Mean distance of a network's picture from its own density: method, width, mean, lower and upper (95 %)."""
+    rows = [
+        [r.method, r.width, i.mean, i.lower, i.upper]
+        for r in cells.itertuples()
+        for i in [mean_interval(r.constant_sorted)]
+    ]
+    return pd.DataFrame(rows, columns=["method", "width", "mean", "lower", "upper"])
 
 
-def settled_evidence(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
-    """The evidence of claim W1."""
+def beyond(cells: pd.DataFrame) -> pd.DataFrame:
+    """What degrees leave and what factors predict, over the masks of a method and width.
+
+    Columns: method, width, rest (leading singular value without degrees over that of random masks of the same degrees),
+    error (L2, of the predicted graphon over that of the constant), share (rank one, of log scores): means over masks,
+    and with ``_least`` and ``_most`` the smallest and the largest.
+    """
     ours = cells[(cells.method != NULL) & (cells.budget == "global")]
-    r, shape = rates(ours, estimator), rates(ours, estimator, shape=True)
-    split = rates(ours, "split")
-    even = rates(cells[cells.budget == "layerwise"], estimator)
-    wrong = r[~r.settled].groupby("method", sort=False).size()
-    return {
-        "cells": len(r),
-        "networks": int(ours.networks.min()),
-        "settled": float(r.settled.mean()),
-        "shapes": float(shape.settled.mean()),
-        "split": float(split.settled.mean()),
-        "layerwise": float(even.settled.mean()) if len(even) else 0.0,
-        "near": float((r.settled & (r.left <= NEAR)).mean()),
-        "explained": float((r["last"] <= 1.1 * r.null + 1.96 * r.error).mean()),
-        "rate": float(r.rate.median()),
-        "condition": "not settled: "
-        + (", ".join(f"{m} in {k} of {(r.method == m).sum()} masks" for m, k in wrong.items()) or "none"),
-    }
-
-
-def flat_evidence(cells: pd.DataFrame) -> dict[str, Any]:
-    """The evidence of claim W2: random pruning, with masks drawn without a network where they are there."""
-    ours = cells[(cells.method == "random") & (cells.budget == "global")]
-    off = null_deviations(cells)
-    slopes = [
-        np.polyfit(np.log(part.width), np.log(part.gradient.map(np.mean)), 1)[0]
-        for _, part in ours.groupby(CELL)
-        if len(part) > 1
-    ]
-    slope = mean_interval(slopes)
-    left = [
-        np.sqrt(max(0.0, l2(W, W.mean()) ** 2 - r.spread_split**2 / r.networks))
+    rows = [
+        [r.method, r.width, np.mean(r.rest[: len(r.rest_null)]) / np.mean(r.rest_null),
+         np.mean(r.predicted) / np.mean(r.fine[: len(r.predicted)]), np.mean(r.share)]
         for r in ours.itertuples()
-        for W in [picture(r, "split")]
+    ]  # fmt: skip
+    found = pd.DataFrame(rows, columns=["method", "width", "rest", "error", "share"])
+    groups = found.groupby(["method", "width"], sort=False)
+    return (
+        groups.mean()
+        .join(groups.min().add_suffix("_least"))
+        .join(groups.max().add_suffix("_most"))
+        .reset_index()
+    )
+
+
+def operators(sizes: Sequence[int], p: float, seed: int = 0) -> pd.DataFrame:
+    """‖M − p‖₂ of one flat mask of each size, over the 2 (n p (1 − p))^½ of its limit: columns width, ratio."""
+    rows = [
+        [n, operator_distance(dense(erdos_renyi(n, n, round(p * n**2), seed)), np.full((1, 1), p)) * n]
+        for n in sizes
     ]
-    return {
-        "cells": len(ours),
-        "networks": int(ours.networks.min()),
-        "deviation": float(off.deviation.abs().max()),
-        "exponent": slope.mean,
-        "exponent_lower": slope.lower,
-        "exponent_upper": slope.upper,
-        "left": float(np.max(left)),
-    }
-
-
-def null_deviations(cells: pd.DataFrame) -> pd.DataFrame:
-    """Root mean square distance of flat masks from their constant against the formula, by method and width.
-
-    Columns: method, width, sparsity, layer, hidden, measured, formula, deviation (relative).
-    """
-    rows = []
-    for r in cells[cells.method.isin(("random", NULL)) & (cells.budget == "global")].itertuples():
-        measured = np.sqrt(np.square(r.fine).mean())
-        formula = expected_distance(r.width, r.width, float(np.mean(r.density)), K)
-        rows.append(
-            [r.method, r.width, r.sparsity, r.layer, r.hidden, measured, formula, measured / formula - 1]
-        )
     return pd.DataFrame(
-        rows,
-        columns=["method", "width", "sparsity", "layer", "hidden", "measured", "formula", "deviation"],
+        [[n, s / (2 * np.sqrt(n * p * (1 - p)))] for n, s in rows], columns=["width", "ratio"]
     )
 
 
-def graded_evidence(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
-    """The evidence of claim W3."""
-    f = flat(cells[cells.method.isin(("random", *GRADED))], estimator)
-    kept, last = [], []
-    for _, part in f.groupby(CELL, sort=False):
-        at = part.set_index("width").structure
-        widest = at.index.max()
-        kept.append(at[widest] / max(at[at.index >= widest / 4].iloc[0], 1e-9))
-        last.append(at[widest])
-    return {
-        "cells": len(f),
-        "networks": int(cells[cells.budget == "global"].networks.min()),
-        "above": float(((f.p < 0.05) & (f.difference > 0)).mean()),
-        "kept": float(np.min(kept)),
-        "structure": float(np.min(last)),
-    }
-
-
-def block_evidence(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
-    """The evidence of claim W4, at the greatest width."""
-    last = cells[(cells.width == cells.width.max()) & (cells.budget == "global")]
-    dead = (last.dead_rows + last.dead_columns) / 2
-    blocks = pd.Series([two_blocks(picture(r, estimator)) for r in last.itertuples()], last.index)
-    ours, others = last.method == "synflow", last.method.isin(GRADED)
-    return {
-        "cells": int(ours.sum()),
-        "networks": int(last.networks.min()),
-        "dead": float(dead[ours].min()),
-        "dead_others": float(dead[others].max()),
-        "blocks": float(blocks[ours].min()),
-        "blocks_others": float(blocks[others].max()),
-        "both": float(((dead >= DEAD) & (blocks >= BLOCKS))[ours].mean()),
-    }
-
-
-def between_evidence(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
-    """The evidence of claim W5."""
-    found = between(cells, estimator)
-    apart = (found.p < 0.05) & (found["shape"] > SMALL)
-    same = found[~apart].groupby(["a", "b"], sort=False).size()
-    return {
-        "pairs": len(found),
-        "networks": int(cells[cells.budget == "global"].networks.min()),
-        "apart": float(apart.mean()),
-        "ratio": float((found.distance / found.within).median()),
-        "least": float((found.distance / found.error)[apart].min()) if apart.any() else 0.0,
-        "condition": "of one shape: "
-        + (", ".join(f"{a} and {b} ({k} masks)" for (a, b), k in same.items()) or "none"),
-    }
-
-
-def factor_evidence(cells: pd.DataFrame, seeds: int = 6) -> dict[str, Any]:
-    """The evidence of claim W11, at the greatest width; ``seeds``: sampled scores of each size."""
-    last = cells[(cells.width == cells.width.max()) & (cells.method != NULL) & (cells.budget == "global")]
-    uneven = pd.Series([np.mean(r.heterogeneous) / np.mean(r.density) for r in last.itertuples()], last.index)
-    error = pd.Series(
-        [np.mean(r.predicted) / np.mean(r.fine[: len(r.predicted)]) for r in last.itertuples()],
-        last.index,
-    )
-    share = last.share.map(np.mean)
-    even, graded = last.method.isin(("random", "magnitude")), last.method.isin(GRADED)
-    exact = factorised(seeds)
-    return {
-        "cells": len(last),
-        "networks": int(last.networks.min()),
-        "exponent": float(np.polyfit(np.log(exact.width), np.log(exact.distance), 1)[0]),
-        "homogeneous": float(uneven[even].max()),
-        "heterogeneous": float(uneven[graded].min()),
-        "error": float(error[graded].max()),
-        "error_synflow": float(error[last.method == "synflow"].min()),
-        "share": float(share[graded].min()),
-        "share_homogeneous": float(share[even].max()),
-    }
-
-
-def factorised(seeds: int, sizes: Sequence[int] = (50, 100, 200, 400)) -> pd.DataFrame:
-    """Masks of scores that are factorised by construction against the prediction, cells of 16 × 16.
-
-    Columns: width, distance (root mean square L2, over ``seeds`` draws). The prediction is made from fitted factors.
-    """
-    rows = []
-    for n in sizes:
-        squares = []
-        for seed in range(seeds):
-            rng = np.random.default_rng([seed, n])
-            a, b = np.exp(0.8 * rng.standard_normal((2, n)))
-            ξ = np.abs(rng.standard_normal((n, n)))
-            s = np.outer(a, b) * ξ
-            τ = np.quantile(s, 0.8)
-            squares.append(l2(factorise(s).graphon(τ, 16), sorted_average(s > τ, 16)) ** 2)
-        rows.append([n, np.sqrt(np.mean(squares))])
-    return pd.DataFrame(rows, columns=["width", "distance"])
-
-
-def sensitivity(cells: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts of W1, W3, W4 and W5 by estimator, by the rules of these claims."""
-    asked = {"W1": settled_evidence, "W3": graded_evidence, "W4": block_evidence, "W5": between_evidence}
-    known = claims.claims()
-    return pd.DataFrame(
-        [[e, *(known[c].judge(evidence(cells, e)) for c, evidence in asked.items())] for e in ESTIMATORS],
-        columns=["estimator", *asked],
-    )
-
-
-def sensitivity_evidence(found: pd.DataFrame) -> dict[str, Any]:
-    """The evidence of claim W13, from :func:`sensitivity`."""
-    base = found.iloc[0, 1:]
-    same = found.iloc[1:, 1:] == base
-    other = [
-        f"{c} by {found.estimator[i]}: {found[c][i]}" for i in same.index for c in same if not same[c][i]
-    ]
-    return {
-        "verdicts": int(same.size),
-        "decided": int((base != "undecided").sum()),
-        "same": float(same.to_numpy().mean()),
-        "condition": "; ".join(other) or "all the same",
-    }
+def null_curve(widths: Sequence[int], p: float) -> pd.DataFrame:
+    """Distance of flat masks of density p from their constant, by the formula: columns width, distance."""
+    return pd.DataFrame({"width": widths, "distance": [expected_distance(n, n, p, COARSE) for n in widths]})
