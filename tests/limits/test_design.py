@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from flowprune.limits.design import (
     OBJECTIVES,
     alignment,
+    attach,
     best_spectrum,
     budgeted,
     design,
@@ -19,6 +20,7 @@ from flowprune.limits.design import (
     speed,
     top5,
 )
+from flowprune.limits.mlp import mlp
 from flowprune.limits.ntk import graphon_ntk
 from flowprune.limits.spectrum import metrics, predicted_loss
 
@@ -145,6 +147,20 @@ def test_a_seed_is_a_design_and_another_seed_another():
     one, again, other = (design(x, y, WIDTHS, 0.5, cells=3, steps=3, seed=s).graphons for s in (0, 0, 1))
     assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
     assert not torch.equal(one[0], other[0])
+
+
+def test_masks_of_a_design_have_its_densities_and_one_position_a_unit():
+    x, y = data(10)
+    W = design(x, y, WIDTHS, 0.5, cells=2, steps=2).graphons
+    W[0][1], W[1][:, 1] = 0, 0  # the second half of the first hidden layer is not there
+    model = mlp((6, 4000, 40, 3), 0)
+    masks = attach(model, W, 5)
+    assert all(torch.equal(model[i].weight_mask != 0, m) for i, m in zip((0, 2, 4), masks, strict=True))
+    assert not masks[0][2000:].any() and not masks[1][:, 2000:].any()
+    assert float(masks[1][:20, :2000].double().mean()) == pytest.approx(float(W[1][0, 0]), abs=0.01)
+    assert all(torch.equal(a, b) for a, b in zip(masks, attach(mlp((6, 4000, 40, 3), 1), W, 5), strict=True))
+    with pytest.raises(ValueError, match="2 graphons do not fit 3 linear layers"):
+        attach(model, W[:2])
 
 
 @pytest.mark.parametrize(

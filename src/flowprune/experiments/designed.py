@@ -14,7 +14,6 @@ from numpy import ndarray
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torch.nn.utils import prune as torch_prune
 
 from flowprune.experiments.images import Images, images, unavailable
 from flowprune.experiments.kernels import linear_weights
@@ -29,8 +28,7 @@ from flowprune.experiments.pruned_training import (
     adam,
     descend,
 )
-from flowprune.limits.design import CELLS, OBJECTIVES, STEPS, design
-from flowprune.limits.graphon import sample
+from flowprune.limits.design import CELLS, OBJECTIVES, STEPS, attach, design
 from flowprune.limits.mlp import mlp
 from flowprune.limits.ntk import GRID, graphon_ntk
 from flowprune.limits.positions import network_graphons
@@ -238,17 +236,6 @@ class DesignedTrial(Trial):
         return descend([scale * w for w in weights], masks, x, y, self.steps, scale * GAIN)
 
 
-def attach(model: nn.Sequential, graphons: Sequence[ndarray | Tensor], seed: int) -> list[Tensor]:
-    """Sample masks from graphons, one position for each unit, and put them on the linear layers."""
-    generator = torch.Generator().manual_seed(seed)
-    masks = []
-    for layer, W in zip((m for m in model if isinstance(m, nn.Linear)), graphons, strict=True):
-        mask = sample(W, *layer.weight.shape, generator)
-        torch_prune.custom_from_mask(layer, "weight", mask)
-        masks.append(mask)
-    return masks
-
-
 def answers(weights: Sequence[Tensor], x: Tensor) -> Tensor:
     """Of a perceptron of ReLU without biases."""
     for w in weights[:-1]:
@@ -259,7 +246,8 @@ def answers(weights: Sequence[Tensor], x: Tensor) -> Tensor:
 def start_slope(weights: Sequence[Tensor], masks: Sequence[Tensor], x: Tensor, y: Tensor) -> float:
     """−dL/dt at the start of gradient flow in parameters of size one: Σ g²/fan-in |∂L/∂w|² over the kept weights.
 
-    L = ½ mean |f − f₀ − y|² with one-hot y; by the chain rule it is yᵀΘy/N² with the kernel Θ of the network.
+    L = ½ mean |f − f₀ − y|² with one-hot y; by the chain rule it is yᵀΘy/N² with the kernel Θ of the network over all
+    samples and outputs, in which different outputs have nothing in common as the width grows.
     """
     θ = [(w * m).requires_grad_() for w, m in zip(weights, masks, strict=True)]
     f = answers(θ, x)

@@ -18,8 +18,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import prune as torch_prune
 
+from .graphon import sample
 from .ntk import graphon_ntk
 
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -150,6 +152,21 @@ def budgeted(logits: Sequence[Tensor], sizes: Sequence[int], density: float) -> 
     now = mean(b)
     b = b - (now - now.detach()) / slope
     return [torch.sigmoid(z + b) for z in logits]
+
+
+def attach(model: nn.Module, graphons: Sequence[ndarray | Tensor], seed: int = 0) -> list[Tensor]:
+    """Sample a mask for each linear layer and put it on by :mod:`torch.nn.utils.prune`; a unit has one position.
+
+    Raises ValueError unless there are as many graphons as linear layers.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    if len(layers) != len(graphons):
+        raise ValueError(f"{len(graphons)} graphons do not fit {len(layers)} linear layers")
+    generator = torch.Generator().manual_seed(seed)
+    masks = [sample(W, *layer.weight.shape, generator) for layer, W in zip(layers, graphons, strict=True)]
+    for layer, mask in zip(layers, masks, strict=True):
+        torch_prune.custom_from_mask(layer, "weight", mask)
+    return masks
 
 
 def best_spectrum(energy: ndarray, trace: float, time: float) -> ndarray:
