@@ -26,6 +26,7 @@ from flowprune.experiments.pruned_training import (
     descend,
 )
 from flowprune.limits.mlp import mlp
+from flowprune.limits.ntk import graphon_ntk
 from flowprune.pruning.saliency import METHODS, prune
 from flowprune.study import claims
 
@@ -168,6 +169,22 @@ def test_the_published_study_has_every_trial_once():
     assert {t.method for t in study.study()} == set(METHODS)
 
 
+def test_masks_that_treat_inputs_alike_only_scale_the_kernel():
+    """Θ = P Θ_dense with the density of paths P, for ReLU and kept weights: so no spectrum changes."""
+    rng = torch.Generator().manual_seed(0)
+    w1, *later = (torch.rand(s, generator=rng, dtype=torch.float64) for s in [(9, 1), (6, 9), (8, 6), (3, 8)])
+    x = torch.randn(20, 5, generator=rng, dtype=torch.float64)
+    masked = graphon_ntk([w1.expand(9, 5), *later], x)
+    dense = graphon_ntk([torch.ones(1, 5), *[torch.ones(1, 1)] * 3], x)
+    P = w1
+    for W in later:
+        P = W @ P / W.shape[1]
+    torch.testing.assert_close(masked, P.mean() * dense, rtol=1e-12, atol=0)
+    uneven = graphon_ntk([torch.rand((9, 5), generator=rng), *later], x)
+    ratio = uneven / dense
+    assert ratio.std() / ratio.mean() > 0.01
+
+
 # --- rules ---------------------------------------------------------------------------------------------
 
 
@@ -219,7 +236,7 @@ def test_the_rule_of_speed(wide, narrow, expected):
     setting = planted(10, sparsities=study.FEWER, area=wide)
     evidence = study.speed_evidence(planted(area=narrow), setting)
     assert (evidence["cells_narrow"], evidence["cells_wide"]) == (12, 6)
-    assert evidence["slowed_wide"] == 1 and evidence["slower_wide"] == 0
+    assert evidence["slowed_wide"] == 1 and evidence["slower_wide"] == evidence["early_wide"] == 0
     assert judge("W9", **evidence) == expected
     assert study.speed_evidence(planted(area=-0.1), setting)["slower_narrow"] == 1
 

@@ -141,7 +141,7 @@ def speed_evidence(nets: pd.DataFrame, wide: pd.DataFrame) -> dict[str, Any]:
     evidence: dict[str, Any] = {}
     for name, part in (("narrow", nets), ("wide", wide)):
         part = part[(part.optimiser == "adam") & part.method.isin(["random", *CLAIMED])]
-        found = against_random(part, "area")
+        found, early = against_random(part, "area"), against_random(part, "speed")
         means = part[part.sparsity > 0].groupby(["method", "sparsity"]).area.mean().unstack()
         fallen = means.diff(axis=1).iloc[:, 1:] < 0
         evidence |= {
@@ -149,6 +149,7 @@ def speed_evidence(nets: pd.DataFrame, wide: pd.DataFrame) -> dict[str, Any]:
             f"seeds_{name}": int(found.networks.min()),
             f"faster_{name}": float(((found.p < 0.05) & (found.difference > 0)).mean()),
             f"slower_{name}": float(((found.p < 0.05) & (found.difference < 0)).mean()),
+            f"early_{name}": float(((early.p < 0.05) & (early.difference > 0)).mean()),
             f"slowed_{name}": float(fallen.to_numpy().mean()) if fallen.size else 0.0,
         }
     return evidence

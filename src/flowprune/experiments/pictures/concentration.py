@@ -98,7 +98,9 @@ def metrics(nets: pd.DataFrame) -> Figure:
                     continue
                 mean, half = part.mean(), part.agg(_half)
                 x = 100 * mean.index + 0.5 * (shift - 2)
-                axis.errorbar(x, mean, half, color=colour, marker=MARK[method], ms=3.5, lw=1.2, label=method)
+                axis.errorbar(
+                    x, mean, half, color=colour, marker=MARK[method], ms=3.5, lw=1.2, label=_name(method)
+                )
         line[0].set_ylabel(word)
         if metric == "gap":
             line[0].set_yscale("log")
@@ -132,7 +134,11 @@ def gains(settings: dict[str, pd.DataFrame]) -> Figure:
         axis.set(title=title, xlabel="sparsity, %", xlim=ends, xticks=ticks)
     axes[0, 0].set_ylabel("ln(loss) below random pruning")
     fig.legend(
-        handles=[_line(m, METHOD_COLOURS[m]) for m in METHOD_COLOURS if m != "random"],
+        handles=[
+            _line(m, METHOD_COLOURS[m])
+            for m in METHOD_COLOURS
+            if any(m in set(f.method) for f in settings.values())
+        ],
         loc="outside upper center",
         ncols=4,
     )
@@ -153,7 +159,7 @@ def scatter(nets: pd.DataFrame, kernel: str = "own") -> Figure:
             )
         axis.set(title=OPTIMISER[optimiser], xlabel=f"top-5 energy, {KERNEL[kernel]}")
     axes[0, 0].set_ylabel("early speed")
-    handles = [_line(m, c, ls="") for m, c in METHOD_COLOURS.items()]
+    handles = [_line(m, c, ls="") for m, c in METHOD_COLOURS.items() if (nets.method == m).any()]
     fig.legend(handles=handles, loc="outside upper center", ncols=5)
     return fig
 
