@@ -7,10 +7,15 @@ from flowprune.experiments.cost import CostTrial
 from flowprune.experiments.decay import DecayTrial
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.depth import DepthTrial
+from flowprune.experiments.designed import DesignedTrial
 from flowprune.experiments.evolution import EvolutionTrial
 from flowprune.experiments.growth import AccuracyTrial, GrowthTrial, MemoryTrial
+from flowprune.experiments.kernel_speed import KernelSpeedTrial
+from flowprune.experiments.kernels import DependenceTrial, WidthTrial
 from flowprune.experiments.logic import LogicTrial
 from flowprune.experiments.logic_speed import LogicSpeedTrial
+from flowprune.experiments.mask_paths import PathTrial
+from flowprune.experiments.masks import MaskTrial
 from flowprune.experiments.nodes import NodeTrial
 from flowprune.experiments.pruned_training import PrunedTrainingTrial
 from flowprune.experiments.scaling import ScaleTrial
@@ -26,18 +31,24 @@ __all__ = [
     "CostTrial",
     "DecayTrial",
     "DeepTrial",
+    "DependenceTrial",
     "DepthTrial",
+    "DesignedTrial",
     "EdgeTrial",
     "EvolutionTrial",
     "GrowthTrial",
+    "KernelSpeedTrial",
     "LogicSpeedTrial",
     "LogicTrial",
+    "MaskTrial",
     "MemoryTrial",
     "NodeTrial",
+    "PathTrial",
     "PrunedTrainingTrial",
     "ScaleTrial",
     "SpeedTrial",
     "SubsetTrial",
     "TransformerTrial",
     "WaveTrial",
+    "WidthTrial",
 ]
