@@ -205,7 +205,8 @@ def table(adam: float, tuned: float, accuracy: float, networks: int = 12) -> pd.
     ],
 )
 def test_the_rule_of_the_design(adam, tuned, accuracy, expected):
-    evidence = study.design_evidence(study.networks(table(adam, tuned, accuracy)))
+    nets = study.networks(table(adam, tuned, accuracy))
+    evidence = study.design_evidence(nets, study.contests(nets))
     assert evidence["cells"] == evidence["networks"] == 12
     assert evidence["speed_adam"] == (adam == 1) and evidence["learned_tuned"] == (tuned == 1)
     assert evidence["accuracy_behind"] == (accuracy == -1) and 0.8 < evidence["slope"] < 1

@@ -90,9 +90,13 @@ def shares(found: pd.DataFrame) -> pd.DataFrame:
     return marked.groupby("method", sort=False)[["ahead", "behind"]].mean()
 
 
-def design_evidence(nets: pd.DataFrame) -> dict[str, Any]:
-    """The evidence of claim W14."""
-    found = {v: leads(nets, v, DESIGNS, RIVALS) for v in ("adam", "tuned", "accuracy")}
+def contests(nets: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All designs against all rivals, by what is measured: adam, tuned, accuracy; see :func:`leads`."""
+    return {v: leads(nets, v, DESIGNS, RIVALS) for v in ("adam", "tuned", "accuracy")}
+
+
+def design_evidence(nets: pd.DataFrame, found: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """The evidence of claim W14, from :func:`networks` and :func:`contests`."""
     share = {v: shares(f) for v, f in found.items()}
     adam, tuned, accuracy = share.values()
     slopes = leads(nets, "slope", ["speed"], ["random", *SAMPLED])
