@@ -71,6 +71,20 @@ def test_two_processes_share_the_work(home: Path, tmp_path: Path, computed: Call
     assert len(Store.open().rows()) == 20
 
 
+def test_a_new_store_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    """At the same moments, again and again: the journal of a new database changes without waiting for others."""
+    code = (
+        "import sys, time, pathlib\nfrom flowprune.study.store import Store\n"
+        "folder, start = pathlib.Path(sys.argv[1]), float(sys.argv[2])\n"
+        "for k in range(50):\n"
+        "    time.sleep(max(0, start + 0.03 * k - time.time()))\n"
+        "    assert Store(folder / str(k) / 'trials.sqlite', None).rows() == []\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), str(time.time() + 3)]
+    opened = [subprocess.Popen(words) for _ in range(4)]
+    assert [run.wait(timeout=120) for run in opened] == [0] * 4
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_killed_worker_is_one_failed_trial(home: Path) -> None:
     trials = [Walk(seed=seed, fault="die" if seed == 2 else "") for seed in range(6)]

@@ -236,12 +236,14 @@ class Store:
     def _db(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, experiment TEXT, status TEXT, row TEXT)"
-        )
-        db.execute("CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, owner TEXT)")
+        # A change of the journal does not wait for others as transactions do: who opens a new store opens it alone.
+        with FileLock(self.path.with_suffix(".opening"), timeout=PATIENCE):
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, experiment TEXT, status TEXT, row TEXT)"
+            )
+            db.execute("CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, owner TEXT)")
         return db
 
     def _do(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
