@@ -54,7 +54,7 @@ linear = Dual("linear", lambda z: z, _linear)
 
 
 def quadrature(name: str, function: Callable[[Tensor], Tensor], points: int = 48) -> Dual:
-    """The dual of any activation by Gauss and Hermite's rule with ``points``² nodes.
+    """The dual of any activation by Gauss and Hermite's rule with points² nodes.
 
     Accurate to rounding for smooth activations; a kink costs digits, and the slope needs ``function`` to be
     differentiable by torch. Each moment costs points² evaluations.
