@@ -10,10 +10,10 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from flowprune.experiments import designed, mask_paths
 from flowprune.experiments import designed_study as study
-from flowprune.experiments.designed import DesignedTrial, answers, narrow, pool, start_slope
+from flowprune.experiments.designed import DesignedTrial, narrow, pool, start_slope
 from flowprune.experiments.images import images
-from flowprune.experiments.kernels import linear_weights
 from flowprune.experiments.mask_paths import PathTrial
+from flowprune.experiments.perceptrons import answers, weights
 from flowprune.limits.finite import masked_ntk
 from flowprune.limits.graphon import l2, sorted_average
 from flowprune.limits.mlp import mlp
@@ -50,8 +50,8 @@ def test_the_first_slope_is_what_a_small_step_gains():
     x, y = pool("digits", 40, 0)
     model = mlp((64, 30, 20, 10), 0, dtype=torch.float64)
     masks = list(prune(model, "random", 0.6).values())
-    weights, x, Y, η = linear_weights(model), x.double(), one_hot(y, 10).double(), 1e-6
-    θ = [(w * m / math.sqrt(2 / w.shape[1])).requires_grad_() for w, m in zip(weights, masks, strict=True)]
+    θ0, x, Y, η = weights(model), x.double(), one_hot(y, 10).double(), 1e-6
+    θ = [(w * m / math.sqrt(2 / w.shape[1])).requires_grad_() for w, m in zip(θ0, masks, strict=True)]
     start = answers([math.sqrt(2 / t.shape[1]) * t for t in θ], x)
 
     def loss(parameters):
@@ -60,16 +60,16 @@ def test_the_first_slope_is_what_a_small_step_gains():
 
     moved = [t - η * m * g for t, m, g in zip(θ, masks, torch.autograd.grad(loss(θ), θ), strict=True)]
     gain = (loss(θ) - loss(moved)).item()
-    assert start_slope(weights, masks, x, y) == pytest.approx(gain / η, rel=1e-4)
+    assert start_slope(θ0, masks, x, y) == pytest.approx(gain / η, rel=1e-4)
 
 
 def test_in_wide_networks_the_first_slope_is_that_of_the_mean_kernel():
     x, y = pool("digits", 40, 0)
     model = mlp((64, 1500, 10), 0)
     masks = list(prune(model, "random", 0.5).values())
-    K, Y = masked_ntk(linear_weights(model), masks, x), one_hot(y, 10).float()
+    K, Y = masked_ntk(weights(model), masks, x), one_hot(y, 10).float()
     slope = float((Y * (K @ Y)).sum()) / 40**2
-    assert start_slope(linear_weights(model), masks, x, y) == pytest.approx(slope, rel=0.1)
+    assert start_slope(weights(model), masks, x, y) == pytest.approx(slope, rel=0.1)
 
 
 def test_a_narrow_network_is_dense_where_it_is():
@@ -113,7 +113,7 @@ def test_a_row_is_what_training_by_hand_gives(rows):
         ahead.append(math.log(math.log(10) / cross_entropy(model(x), y).item()))
     assert rows["synflow"]["adam"][1] == pytest.approx(np.mean(ahead), rel=1e-3)
     xt, yt = (part[-400:] for part in images("digits"))
-    hits = (answers(linear_weights(model), xt).argmax(1) == yt).double().mean()
+    hits = (answers(weights(model), xt).argmax(1) == yt).double().mean()
     assert rows["synflow"]["accuracy"][1] != pytest.approx(float(hits), abs=1e-9)  # masks are needed
     model.eval()
     assert rows["synflow"]["accuracy"][1] == pytest.approx(
@@ -126,7 +126,7 @@ def test_a_network_that_answers_nothing_learns_nothing():
     model, masks = trial.pruned(0)
     masks[1] = torch.zeros_like(masks[1])
     x, y = pool("digits", 128, 0)
-    losses, predicted = trial.tuned(linear_weights(model), masks, x, y, 0)
+    losses, predicted = trial.tuned(weights(model), masks, x, y, 0)
     assert (losses == 0.5).all() and (predicted == 0.5).all()
 
 

@@ -7,7 +7,8 @@ import torch
 
 from flowprune.experiments import kernels_study as study
 from flowprune.experiments.images import batch, images
-from flowprune.experiments.kernels import WidthTrial, linear_weights
+from flowprune.experiments.kernels import WidthTrial
+from flowprune.experiments.perceptrons import weights
 from flowprune.experiments.theory import graphon_kernel as theory
 from flowprune.limits import duals
 from flowprune.limits.finite import masked_ntk
@@ -34,10 +35,10 @@ def test_a_row_is_what_its_networks_say():
     limit = graphon_ntk([torch.tensor(w) for w in trial.at(128, 64)], x.double(), dual=duals.erf)
     found = []
     for seed in (3, 4):
-        weights = linear_weights(mlp((64, 50, 50, 10), seed))
+        θ = weights(mlp((64, 50, 50, 10), seed))
         generator = torch.Generator().manual_seed(seed)
         m = [sample(w, *w.shape, generator) for w in trial.at(50, 64)]
-        found.append(masked_ntk(weights, m, x, dual=duals.erf).double())
+        found.append(masked_ntk(θ, m, x, dual=duals.erf).double())
     far = [float((K - limit).norm() / limit.norm()) for K in found]
     assert told["apart_kept"] == pytest.approx(far, rel=1e-3)
     assert told["mean_kept"] == pytest.approx(float((sum(found) / 2 - limit).norm() / limit.norm()))

@@ -275,3 +275,18 @@ def test_the_published_study_has_every_trial_once():
     assert len({t.key for t in trials}) == len(trials) == 2 * 75 + 15 + 25
     assert {t.method for t in trials} == {*METHODS, NULL}
     assert all(t.networks >= 10 for t in trials) and torch.get_default_dtype() == torch.float32
+
+
+def test_tables_by_method_say_what_their_rows_say(cells):
+    told = evidence.settled_by_method(cells).set_index(["method", "budget"])
+    rates = study.rates(cells[cells.method != NULL])
+    assert told.masks.sum() == len(rates)
+    one = rates[(rates.method == "snip") & (rates.budget == "global")]
+    assert told.loc[("snip", "global"), "rate"] == pytest.approx(one.rate.median())
+    assert told.loc[("snip", "global"), "settled"].startswith(f"{one.settled.sum()} / ")
+    shapes = evidence.structure_by_method(cells).set_index("method")
+    assert shapes.loc["random", "structure"] == 0 < shapes.loc["snip", "structure"]
+    frames = evidence.frames(cells)
+    ours = frames[frames.method == "synflow"]
+    assert shapes.loc["synflow", "blocks"] == pytest.approx(ours.blocks.mean())
+    assert evidence.blocks(cells)["dead"] == pytest.approx(ours.empty_share.min())

@@ -12,17 +12,15 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from flowprune.experiments import pruned_training_study as study
 from flowprune.experiments.images import batch
+from flowprune.experiments.network_rows import done
+from flowprune.experiments.perceptrons import CLASSES, GAIN, RATE, adam
 from flowprune.experiments.pruned_training import (
-    CLASSES,
     EARLY,
-    GAIN,
     KERNELS,
     METRICS,
     RANKS,
-    RATE,
     TOLD,
     PrunedTrainingTrial,
-    adam,
     descend,
 )
 from flowprune.limits.mlp import mlp
@@ -292,4 +290,4 @@ def test_misses_of_a_prediction_are_told_by_cell():
     (told,) = study.misses(nets).itertuples()
     assert told.off == pytest.approx(0.5) and told.ahead == 0.25
     with pytest.raises(ValueError, match="none of 1 trials is done; the first failed with no"):
-        study.networks(pd.DataFrame({"status": ["failed"], "error": ["no"]}))
+        done(pd.DataFrame({"status": ["failed"], "error": ["no"]}))

@@ -11,9 +11,10 @@ from pydantic import Field
 
 from flowprune.argnn import Outcome, train
 from flowprune.argnn.judge import Moments
-from flowprune.experiments.logic import PIECES, Index, TableTrial, short, truth
+from flowprune.experiments.logic import PIECES, TableTrial, truth
+from flowprune.experiments.network_rows import short
 from flowprune.pruning.spectral import Choice, Rule, solver
-from flowprune.study.specs import spec
+from flowprune.study.specs import Index, spec
 
 ADJACENCY = 5  # the stream of random numbers that draws which edges a sparse network starts with
 Kept = Choice | Literal["none"]

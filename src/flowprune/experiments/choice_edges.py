@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 
 from flowprune.argnn import Networks, Truth, evaluate, train, train_on
 from flowprune.experiments.choice import sparse
-from flowprune.experiments.logic import Count, TableTrial, short, truth
+from flowprune.experiments.logic import TableTrial, truth
+from flowprune.experiments.network_rows import short
 from flowprune.pruning.spectral import (
     ROUNDING,
     Choice,
@@ -26,7 +27,7 @@ from flowprune.pruning.spectral import (
     local_laplacian,
     solver,
 )
-from flowprune.study.specs import spec
+from flowprune.study.specs import Count, spec
 
 MODES: tuple[Mode, ...] = ("D", "DW")
 CHOICES: tuple[Choice, ...] = (

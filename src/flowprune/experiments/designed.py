@@ -15,26 +15,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from flowprune.experiments.images import Images, images, unavailable
-from flowprune.experiments.kernels import linear_weights
-from flowprune.experiments.logic import short
-from flowprune.experiments.pruned_training import (
-    ANSWERS_NOTHING,
-    CLASSES,
-    GAIN,
-    SCORED,
-    TOLD,
-    Count,
-    adam,
-    descend,
-)
+from flowprune.experiments.images import Images, images, missing
+from flowprune.experiments.network_rows import short
+from flowprune.experiments.perceptrons import CLASSES, GAIN, OTHER, adam, answers, sizes, weights
+from flowprune.experiments.pruned_training import ANSWERS_NOTHING, SCORED, TOLD, descend
 from flowprune.limits.design import CELLS, OBJECTIVES, STEPS, attach, design
 from flowprune.limits.mlp import mlp
 from flowprune.limits.ntk import GRID, graphon_ntk
 from flowprune.limits.positions import network_graphons
 from flowprune.limits.spectrum import metrics
 from flowprune.pruning.saliency import prune
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Trial, spec
 
 Asked = Literal["speed", "alignment", "learned", "top5"]
 Rule = Literal["random", "snip", "synflow"]
@@ -67,7 +58,7 @@ def accuracy(model: nn.Module, name: Images) -> float:
 
 def seen(name: Images) -> tuple[Tensor, Tensor]:
     """The images that designs see, and their classes as one-hot rows, float64."""
-    x, y = pool(name, SEEN, 10**6)
+    x, y = pool(name, SEEN, OTHER)
     return x.double(), one_hot(y, CLASSES).double()
 
 
@@ -139,11 +130,11 @@ class DesignedTrial(Trial):
         return 1e-6 * self.networks * self.samples * self.hidden * self.width**2
 
     def unavailable(self) -> str | None:
-        return unavailable(self.images)
+        return missing(self.images)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        return (images(self.images)[0].shape[1], *[self.width] * self.hidden, CLASSES)
+        return sizes(self.images, self.width, self.hidden)
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
@@ -208,9 +199,9 @@ class DesignedTrial(Trial):
     def trained(self, model: nn.Sequential, masks: list[Tensor], seed: int) -> dict[str, float | ndarray]:
         """What is told of one network: numbers, and curves of ln(loss of the answer zero/loss)."""
         x, y = pool(self.images, self.samples, seed)
-        weights = [w.clone() for w in linear_weights(model)]
-        tuned, predicted = self.tuned(weights, masks, x, y, seed)
-        slope = start_slope(weights, masks, x, y)
+        θ = weights(model)
+        tuned, predicted = self.tuned(θ, masks, x, y, seed)
+        slope = start_slope(θ, masks, x, y)
         by_adam = adam(model, x, y, self.steps)
         return {
             "adam": math.log(ANSWERS_NOTHING["adam"]) - np.log(by_adam),
@@ -222,34 +213,27 @@ class DesignedTrial(Trial):
         }
 
     def tuned(
-        self, weights: list[Tensor], masks: list[Tensor], x: Tensor, y: Tensor, seed: int
+        self, θ: list[Tensor], masks: list[Tensor], x: Tensor, y: Tensor, seed: int
     ) -> tuple[ndarray, ndarray]:
         """Losses at the rate N/2λ₁, measured and predicted, with answers scaled to those before pruning.
 
         A network that answers zero to every image has no such rate, and learns nothing.
         """
-        before = answers(linear_weights(mlp(self.widths, seed)), x).square().mean()
-        after = answers([w * m for w, m in zip(weights, masks, strict=True)], x).square().mean()
+        before = answers(weights(mlp(self.widths, seed)), x).square().mean()
+        after = answers([w * m for w, m in zip(θ, masks, strict=True)], x).square().mean()
         if not after:
             return (nothing := np.full(self.steps + 1, ANSWERS_NOTHING["gd"])), nothing
         scale = float(before / after) ** (0.5 / len(masks))
-        return descend([scale * w for w in weights], masks, x, y, self.steps, scale * GAIN)
+        return descend([scale * w for w in θ], masks, x, y, self.steps, scale * GAIN)
 
 
-def answers(weights: Sequence[Tensor], x: Tensor) -> Tensor:
-    """Of a perceptron of ReLU without biases."""
-    for w in weights[:-1]:
-        x = torch.relu(x @ w.T)
-    return x @ weights[-1].T
-
-
-def start_slope(weights: Sequence[Tensor], masks: Sequence[Tensor], x: Tensor, y: Tensor) -> float:
+def start_slope(first: Sequence[Tensor], masks: Sequence[Tensor], x: Tensor, y: Tensor) -> float:
     """−dL/dt at the start of gradient flow in parameters of size one: Σ g²/fan-in |∂L/∂w|² over the kept weights.
 
     L = ½ mean |f − f₀ − y|² with one-hot y; by the chain rule it is yᵀΘy/N² with the kernel Θ of the network over all
     samples and outputs, in which different outputs have nothing in common as the width grows.
     """
-    θ = [(w * m).requires_grad_() for w, m in zip(weights, masks, strict=True)]
+    θ = [(w * m).requires_grad_() for w, m in zip(first, masks, strict=True)]
     f = answers(θ, x)
     loss = (f - f.detach() - one_hot(y, CLASSES)).square().sum() / (2 * len(x))
     g = torch.autograd.grad(loss, θ)

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from flowprune.experiments.designed import DESIGNS, METHODS, DesignedTrial, Method
 from flowprune.experiments.mask_paths import PathTrial
-from flowprune.experiments.network_rows import compared
+from flowprune.experiments.network_rows import compared, done
 from flowprune.study.stats import mean_interval
 
 SPARSITIES = (0.8, 0.9, 0.95)
@@ -59,11 +59,8 @@ def networks(table: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError when no trial is done.
     """
-    done = table[table.status == "done"]
-    if done.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
     parts = []
-    for row in done.to_dict("records"):
+    for row in done(table).to_dict("records"):
         lists = {name: row[name] for name in (*MEASURES, "predicted", "kept")}
         seeds = range(row["seed"], row["seed"] + row["networks"])
         fixed = {"method": row["method"], "sparsity": row["sparsity"]}
@@ -132,11 +129,8 @@ def walked(table: pd.DataFrame) -> pd.DataFrame:
     over the null's, sorted; ``placed``, the same with one position a unit; ``degrees``, share of the squared distance
     that degrees leave; ``new``, ``strange``; and of all layers ``density_l``, ``beyond_l``.
     """
-    done = table[table.status == "done"]
-    if done.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
     rows = []
-    for row in done.to_dict("records"):
+    for row in done(table).to_dict("records"):
         layers = row["hidden"] + 1
         a = {
             name: np.array([row[f"{name}_{i}"] for i in range(layers)])

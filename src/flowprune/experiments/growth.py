@@ -25,10 +25,9 @@ from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.dynamo import DynamoGAT
 from flowprune.graphs import load
 from flowprune.pruning.dynamo import Dynamo
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Trial, spec
 from flowprune.training.fit import fit, flushed
 
-Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=DEGREE // 2 * (DEGREE + 1), multiple_of=DEGREE // 2)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Model = Literal["gat", "dynamo"]
@@ -283,7 +282,7 @@ def held() -> int:
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The answer of a function of this module in a process that has done nothing else.
+    """The answer of a module's function in a process that has done nothing else.
 
     Processes are forked from one that has only imported this module, which is quicker than to import it each time.
     """

@@ -12,6 +12,7 @@ from scipy import stats
 
 from flowprune.experiments import scaling
 from flowprune.experiments.growth import MODELS, AccuracyTrial, GrowthTrial, MemoryTrial, nodes
+from flowprune.experiments.network_rows import done
 from flowprune.experiments.speed import geometric
 from flowprune.study.specs import Trial
 from flowprune.study.stats import Interval, holm, mean_interval, paired
@@ -75,14 +76,6 @@ def accuracy_study() -> list[AccuracyTrial]:
 
 
 # --- what was measured -------------------------------------------------------------------------------
-
-
-def done(table: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials. Raises ValueError when there is none."""
-    found = table[table.status == "done"]
-    if found.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
-    return found
 
 
 def times(table: pd.DataFrame) -> pd.DataFrame:

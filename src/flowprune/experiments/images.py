@@ -42,8 +42,9 @@ def batch(name: Images, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return x[chosen], y[chosen]
 
 
-def unavailable(name: Images) -> str | None:
-    """Why these images cannot be had here, or None."""
+@cache
+def missing(name: Images) -> str | None:
+    """Why these images cannot be had, or None; asked once, because asking may go to the network."""
     try:
         images(name)
     except GraphError as error:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from flowprune.experiments.growth import apart, clocked, held, in_turn
-from flowprune.experiments.logic import Count
 from flowprune.limits.duals import relu
 from flowprune.limits.ntk import graphon_ntk
 from flowprune.study.passes import threads
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Trial, spec
 
 
 @spec

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from flowprune.experiments.images import Images, batch, unavailable
-from flowprune.experiments.logic import Count, Index, short
+from flowprune.experiments.images import Images, batch, missing
+from flowprune.experiments.network_rows import short
+from flowprune.experiments.perceptrons import CLASSES, OTHER, perceptron, weights
 from flowprune.limits import duals
 from flowprune.limits.finite import masked_ntk
 from flowprune.limits.graphon import sample
-from flowprune.limits.mlp import mlp
 from flowprune.limits.ntk import GRID, Counted, graphon_ntk, on_grid
-from flowprune.limits.positions import network_graphons, sorted_graphons
+from flowprune.limits.positions import connected, network_graphons, sorted_graphons
 from flowprune.pruning.saliency import Method, prune
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Index, Trial, spec
 
 Family = Literal["constant", "product", "near", "corner"]
 FAMILIES: dict[Family, Callable[[Tensor, Tensor], Tensor]] = {
@@ -30,18 +29,11 @@ FAMILIES: dict[Family, Callable[[Tensor, Tensor], Tensor]] = {
     "corner": lambda u, v: 0.1 + 0.8 * ((u < 0.5) & (v < 0.5)).double(),
 }
 COUNTED: tuple[Counted, ...] = get_args(Counted)
-OUTPUTS = 10
 SAMPLES = 24  # whose kernel is compared
 SCORED = 256  # images that SNIP and GraSP see
 
 
-def linear_weights(model: nn.Sequential) -> list[Tensor]:
-    """The plain weights of a perceptron, without masks."""
-    layers = [m for m in model if isinstance(m, nn.Linear)]
-    return [(m.weight_orig if hasattr(m, "weight_orig") else m.weight).detach() for m in layers]
-
-
-def apart(A: Tensor, B: Tensor) -> float:
+def off(A: Tensor, B: Tensor) -> float:
     """Relative Frobenius distance \\|A − B\\|/\\|B\\|."""
     return float((A - B).norm() / B.norm())
 
@@ -74,7 +66,7 @@ class WidthTrial(Trial):
         """The graphons of all layers on K positions."""
         W = FAMILIES[self.graphon]
         middle = [on_grid(W, K, K)] * (self.hidden - 1)
-        return [w.numpy() for w in (on_grid(W, K, inputs), *middle, on_grid(W, OUTPUTS, K))]
+        return [w.numpy() for w in (on_grid(W, K, inputs), *middle, on_grid(W, CLASSES, K))]
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
@@ -90,21 +82,21 @@ class WidthTrial(Trial):
                 graphon_ntk([torch.tensor(w) for w in self.at(K, d)], x.double(), dual=dual, counted=c)
                 for K in (GRID, 2 * GRID)
             )
-            limits[c] = (fine, apart(coarse, fine))
+            limits[c] = (fine, off(coarse, fine))
         densities = self.at(self.width, d)
         found: dict[Counted, list[Tensor]] = {c: [] for c in COUNTED}
         for seed in range(self.seed, self.seed + self.networks):
-            weights = linear_weights(mlp((d, *[self.width] * self.hidden, OUTPUTS), seed))
+            θ = weights(perceptron("digits", self.width, self.hidden, seed))
             generator = torch.Generator().manual_seed(seed)
             masks = [sample(w, *w.shape, generator) for w in densities]
             for c in COUNTED:
-                found[c].append(masked_ntk(weights, masks, x, dual=dual, counted=c).double())
+                found[c].append(masked_ntk(θ, masks, x, dual=dual, counted=c).double())
         told: dict[str, Any] = {"grid": max(far for _, far in limits.values())}
         for c, (limit, _) in limits.items():
             kernels = torch.stack(found[c])
             mean = kernels.mean(0)
-            told[f"apart_{c}"] = short(apart(k, limit) for k in kernels)
-            told[f"mean_{c}"] = apart(mean, limit)
+            told[f"apart_{c}"] = short(off(k, limit) for k in kernels)
+            told[f"mean_{c}"] = off(mean, limit)
             told[f"spread_{c}"] = float((kernels - mean).norm() / limit.norm() / len(kernels) ** 0.5)
         return told
 
@@ -136,7 +128,7 @@ class DependenceTrial(Trial):
         return 1e-6 * self.networks * self.width**2 * self.hidden
 
     def unavailable(self) -> str | None:
-        return unavailable(self.images)
+        return missing(self.images)
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
@@ -147,28 +139,25 @@ class DependenceTrial(Trial):
 
     def network(self, seed: int) -> dict[str, float]:
         x, _ = batch(self.images, SAMPLES)
-        widths = (x.shape[1], *[self.width] * self.hidden, OUTPUTS)
-        model = mlp(widths, seed)
+        model = perceptron(self.images, self.width, self.hidden, seed)
         masks = list(
             prune(model, self.method, self.sparsity, *batch(self.images, SCORED, seed), seed=seed).values()
         )
-        other = linear_weights(mlp(widths, seed + 10**6))
+        other = weights(perceptron(self.images, self.width, self.hidden, seed + OTHER))
         graphons, alone = network_graphons(masks, GRID), sorted_graphons(masks, GRID)
         generator = torch.Generator().manual_seed(seed)
         drawn = [sample(w, *m.shape, generator) for w, m in zip(graphons, masks, strict=True)]
         limit, shuffled = (graphon_ntk([torch.tensor(w) for w in g], x.double()) for g in (graphons, alone))
         own, fresh, sampled = (
-            masked_ntk(w, m, x).double()
-            for w, m in ((linear_weights(model), masks), (other, masks), (other, drawn))
+            masked_ntk(w, m, x).double() for w, m in ((weights(model), masks), (other, masks), (other, drawn))
         )
         cosine = float((own * limit).sum() / own.norm() / limit.norm())
-        units = [(a.any(1) & b.any(0)).double().mean() for a, b in pairwise(masks)]
         return {
-            "own": apart(own, limit),
-            "fresh": apart(fresh, limit),
-            "sampled": apart(sampled, limit),
-            "shuffled": apart(fresh, shuffled),
+            "own": off(own, limit),
+            "fresh": off(fresh, limit),
+            "sampled": off(sampled, limit),
+            "shuffled": off(fresh, shuffled),
             "size": float(own.norm() / limit.norm()),
             "angle": (1 - cosine**2) ** 0.5 if cosine < 1 else 0.0,
-            "left": float(torch.stack(units).mean()),
+            "left": connected(masks),
         }

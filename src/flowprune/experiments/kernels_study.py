@@ -9,6 +9,7 @@ import pandas as pd
 from numpy import ndarray
 
 from flowprune.experiments.kernels import COUNTED, FAMILIES, DependenceTrial, WidthTrial
+from flowprune.experiments.network_rows import done
 from flowprune.pruning.saliency import METHODS
 from flowprune.study.specs import Trial
 
@@ -55,7 +56,7 @@ def exponents(table: pd.DataFrame, resamples: int = 1000) -> pd.DataFrame:
     Columns: graphon, hidden, activation, counted, networks, exponent, lower, upper, last (mean distance at the widest).
     """
     rows, rng = [], np.random.default_rng(0)
-    for key, cell in table[table.status == "done"].groupby(KEY, sort=False):
+    for key, cell in done(table).groupby(KEY, sort=False):
         cell = cell.sort_values("width")
         n = cell.width.to_numpy(float)
         for counted in COUNTED:
@@ -73,16 +74,16 @@ def bias(table: pd.DataFrame, counted: str = "kept") -> pd.DataFrame:
     With R networks at spread s around their mean, whose distance is m, m² − s²/(R − 1) estimates the squared bias.
     Columns: graphon, hidden, activation, width, apart, bias (0 where the estimate is negative), spread.
     """
-    done = table[table.status == "done"]
-    m, s = done[f"mean_{counted}"], done[f"spread_{counted}"]
-    left = np.sqrt(np.clip(m**2 - s**2 / (done.networks - 1), 0, None))
-    return done[[*KEY, "width"]].assign(apart=done[f"apart_{counted}"].map(np.mean), bias=left, spread=s)
+    rows = done(table)
+    m, s = rows[f"mean_{counted}"], rows[f"spread_{counted}"]
+    left = np.sqrt(np.clip(m**2 - s**2 / (rows.networks - 1), 0, None))
+    return rows[[*KEY, "width"]].assign(apart=rows[f"apart_{counted}"].map(np.mean), bias=left, spread=s)
 
 
 def dependence(table: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard error over networks by method and width: own, fresh, sampled, shuffled, size, angle, left."""
     rows = []
-    for row in table[table.status == "done"].to_dict("records"):
+    for row in done(table).to_dict("records"):
         told = {"method": row["method"], "width": row["width"], "networks": row["networks"]}
         for name in ("own", "fresh", "sampled", "shuffled", "size", "angle", "left"):
             v = np.array(row[name])
@@ -108,7 +109,7 @@ def evidence(table: pd.DataFrame, pruned_table: pd.DataFrame) -> dict[str, Any]:
         "slowest": float(found.exponent.max()),
         "fastest": float(found.exponent.min()),
         "smooth": float(smooth[smooth.counted == "kept"]["last"].max()),
-        "grid": float(table[table.status == "done"].grid.max()),
+        "grid": float(done(table).grid.max()),
         "fresh_falls": float(falls[0].max()),
         "sampled_falls": float(falls[1].max()),
         "own": float(widest[widest.method != "random"].own.min()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
@@ -11,15 +11,13 @@ import numpy as np
 from pydantic import Field
 
 from flowprune.argnn import Outcome, Truth, adder, gate, multiplexer, parity, random_table, train
+from flowprune.experiments.network_rows import short
 from flowprune.pruning.spectral import Choice, Mode, Rule, solver
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Index, Trial, spec
 
 GATES = ("and", "or", "xor")
 PIECES = 40  # the training is told in so many pieces of equal length
 LEARNED = 0.1  # a mean error over a piece below which a network has learned its table
-
-Count = Annotated[int, Field(ge=1)]
-Index = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +110,6 @@ def told(o: Outcome) -> dict[str, Any]:
         "mean_miss": float(o.error.mean()),
         "mean_removed": float(removed.mean()),
     }
-
-
-def short(x: Iterable[float]) -> list[float]:
-    """Four digits of each."""
-    return [float(f"{v:.4g}") for v in x]
 
 
 @cache

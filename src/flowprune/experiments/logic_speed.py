@@ -13,10 +13,10 @@ from numpy import ndarray
 from flowprune.argnn import Networks, Removal, Truth, train
 from flowprune.argnn.kernels import CLIP, RATE
 from flowprune.argnn.networks import ORDERS, ROWS, draws
-from flowprune.experiments.logic import GATES, Count, Index, truth
+from flowprune.experiments.logic import GATES, truth
 from flowprune.experiments.logic_study import HIDDEN, MODES
 from flowprune.pruning.spectral import Mode, Rule, local_laplacian, named
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Index, Trial, spec
 
 
 @spec

@@ -13,18 +13,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from flowprune.experiments.designed import accuracy, pool
-from flowprune.experiments.images import Images, images, unavailable
-from flowprune.experiments.logic import short
-from flowprune.experiments.pruned_training import CLASSES, Count
+from flowprune.experiments.images import Images, missing
+from flowprune.experiments.network_rows import short
+from flowprune.experiments.perceptrons import adam, perceptron
 from flowprune.limits.graphon import degree_part, l2, sorted_average
-from flowprune.limits.mlp import mlp
 from flowprune.limits.ntk import graphon_ntk
 from flowprune.limits.null import erdos_renyi, expected_distance
 from flowprune.limits.positions import network_graphons
 from flowprune.limits.spectrum import metrics
 from flowprune.pruning.iterative import magnitude_rounds, rigl
 from flowprune.pruning.saliency import prune
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Trial, spec
 
 PROBED = 128  # images whose kernel is looked at
 POSITIONS = 32  # cells a side
@@ -70,7 +69,7 @@ class PathTrial(Trial):
         return 1e-8 * self.samples * self.steps * rounds * self.hidden * self.width**2
 
     def unavailable(self) -> str | None:
-        return unavailable(self.images)
+        return missing(self.images)
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
@@ -79,7 +78,7 @@ class PathTrial(Trial):
 
     def network(self) -> nn.Sequential:
         """The network before it is pruned."""
-        return mlp((images(self.images)[0].shape[1], *[self.width] * self.hidden, CLASSES), self.seed)
+        return perceptron(self.images, self.width, self.hidden, self.seed)
 
     def measure(self) -> dict[str, Any]:
         x, y = pool(self.images, self.samples, self.seed)
@@ -90,12 +89,12 @@ class PathTrial(Trial):
 
     def rounds(self, model: nn.Module, x: Tensor, y: Tensor, path: Path) -> dict[str, Any]:
         def train(m: nn.Module) -> None:
-            fit(m, x, y, self.steps, self.rate)
+            adam(m, x, y, self.steps, self.rate)
             path.note(accuracy=accuracy(m, self.images), at=self.steps * (1 + len(path.values["accuracy"])))
 
         for masks in magnitude_rounds(model, self.sparsity, train, rounds=self.points):
             path.look(masks)
-        fit(model, x, y, self.steps, self.rate)
+        adam(model, x, y, self.steps, self.rate)
         return {"final": accuracy(model, self.images)}
 
     def rewiring(self, model: nn.Module, x: Tensor, y: Tensor, path: Path) -> dict[str, Any]:
@@ -111,17 +110,8 @@ class PathTrial(Trial):
             path.note(accuracy=accuracy(model, self.images), at=t)
         still = self.network()
         start(still)
-        fit(still, x, y, self.steps, self.rate)
+        adam(still, x, y, self.steps, self.rate)
         return {"final": accuracy(model, self.images), "still": accuracy(still, self.images)}
-
-
-def fit(model: nn.Module, x: Tensor, y: Tensor, steps: int, rate: float) -> None:
-    """Train on one full batch with Adam."""
-    optimiser = torch.optim.Adam(model.parameters(), rate)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        cross_entropy(model(x), y).backward()
-        optimiser.step()
 
 
 class Path:

@@ -13,8 +13,9 @@ from pydantic import Field
 from scipy.sparse.linalg import svds
 from torch import Tensor
 
-from flowprune.experiments.images import Images, batch, unavailable
-from flowprune.experiments.logic import Count, Index, short
+from flowprune.experiments.images import Images, batch, missing
+from flowprune.experiments.network_rows import brief, short
+from flowprune.experiments.perceptrons import perceptron
 from flowprune.limits.cut_norm import cut_norm_bounds
 from flowprune.limits.estimators import (
     block_average,
@@ -33,13 +34,11 @@ from flowprune.limits.graphon import (
     sorted_average,
     stretch,
 )
-from flowprune.limits.mlp import mlp
 from flowprune.limits.null import erdos_renyi, same_degrees
 from flowprune.pruning.saliency import Method, collapsed, prune, scores
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Index, Trial, spec
 
 NULL = "erdos-renyi"
-CLASSES = 10
 K, PICTURE, COARSE = 64, 32, 8  # cells a side: of estimates, of the mean that is drawn, of what is compared
 LEADING = 4  # singular values that are stored
 FACTORED = 2  # networks whose scores are factorised
@@ -106,7 +105,7 @@ class MaskTrial(Trial):
         )
 
     def unavailable(self) -> str | None:
-        return None if self.method == NULL else unavailable(self.images)
+        return None if self.method == NULL else missing(self.images)
 
     def pruned(self, network: int) -> Pruned:
         """The network of this number, pruned."""
@@ -116,7 +115,7 @@ class MaskTrial(Trial):
             masks = [dense(erdos_renyi(n, n, edges, 1000 * seed + i)) for i in range(count)]
             return Pruned(masks, (1.0, 1.0), 0, [])
         x, y = batch(self.images, self.samples, seed)
-        net = mlp([x.shape[1], *[n] * self.hidden, CLASSES], seed)
+        net = perceptron(self.images, n, self.hidden, seed)
         told = self._thresholds(scores(net, self.method, x, y, seed=seed)) if network < FACTORED else []
         found = list(prune(net, self.method, self.sparsity, x, y, seed=seed, budget=self.budget).values())
         ends = float(found[0].double().mean()), float(found[-1].double().mean())
@@ -231,11 +230,6 @@ def operator_distance(M: ndarray, W: ndarray) -> float:
         return 0.0
     start = np.random.default_rng(0).standard_normal(min(off.shape))
     return float(svds(off, 1, v0=start, return_singular_vectors=False)[0] / np.sqrt(off.size))
-
-
-def brief(x: float) -> float:
-    """Four digits."""
-    return float(f"{x:.4g}")
 
 
 def measured(trial: MaskTrial) -> dict[str, Any]:

@@ -17,10 +17,8 @@ from flowprune.study import claims
 from flowprune.study.stats import mean_interval
 
 NEAR = 0.05  # a distance to the limit, between densities, that counts as near
-DEAD, BLOCKS = (
-    0.1,
-    0.86,
-)  # of blocks: empty neurons, and variance explained (smooth products: 0.72, blocks: 1)
+DEAD = 0.1  # share of empty neurons, of blocks
+BLOCKS = 0.86  # share of variance explained, of blocks: half way from a smooth product, 0.72, to 1
 
 
 def settled(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
@@ -43,6 +41,33 @@ def settled(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
         "condition": "not settled: "
         + (", ".join(f"{m} in {k} of {(r.method == m).sum()} masks" for m, k in wrong.items()) or "none"),
     }
+
+
+def settled_by_method(cells: pd.DataFrame) -> pd.DataFrame:
+    """How the pictures of each method move from width to width, a row a method and budget.
+
+    Columns: method, budget, masks, settled (sorted / split averages), rate, last, null, left: counts, and medians over
+    masks of what :func:`flowprune.experiments.masks_study.rates` tells.
+    """
+    ours = cells[cells.method != NULL]
+    split = study.rates(ours, "split").groupby(["method", "budget"]).settled.sum()
+    rows = []
+    for key, part in study.rates(ours).groupby(["method", "budget"], sort=False):
+        middle = part[["rate", "last", "null", "left"]].median()
+        rows.append([*key, len(part), f"{part.settled.sum()} / {split[key]}", *middle])
+    return pd.DataFrame(
+        rows, columns=["method", "budget", "masks", "settled", "rate", "last", "null", "left"]
+    )
+
+
+def structure_by_method(cells: pd.DataFrame) -> pd.DataFrame:
+    """Means over the masks at the greatest width: method, structure (0 for random pruning), empty_share, blocks."""
+    last = frames(cells[cells.method != NULL])
+    apart = study.flat(cells)
+    structure = apart[apart.width == cells.width.max()].groupby("method").structure.mean()
+    told = last.groupby("method", sort=False)[["empty_share", "blocks"]].mean().reset_index()
+    told.insert(1, "structure", told.method.map(structure).fillna(0.0))
+    return told
 
 
 def flat(cells: pd.DataFrame) -> dict[str, Any]:
@@ -107,20 +132,29 @@ def graded(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
     }
 
 
+def frames(cells: pd.DataFrame, estimator: str = "sorted") -> pd.DataFrame:
+    """The masks at the greatest width with two columns more.
+
+    ``empty_share``: of neurons without edges, mean of both sides; ``blocks``: of the picture's variance, what two
+    intervals of rows times two of columns explain.
+    """
+    last = cells[(cells.width == cells.width.max()) & (cells.budget == "global")]
+    explained = [study.two_blocks(study.picture(r, estimator)) for r in last.itertuples()]
+    return last.assign(empty_share=(last.dead_rows + last.dead_columns) / 2, blocks=explained)
+
+
 def blocks(cells: pd.DataFrame, estimator: str = "sorted") -> dict[str, Any]:
     """The evidence of claim W4, at the greatest width."""
-    last = cells[(cells.width == cells.width.max()) & (cells.budget == "global")]
-    dead = (last.dead_rows + last.dead_columns) / 2
-    blocks = pd.Series([study.two_blocks(study.picture(r, estimator)) for r in last.itertuples()], last.index)
-    ours, others = last.method == "synflow", last.method.isin(study.GRADED)
+    last = frames(cells, estimator)
+    ours, others = last[last.method == "synflow"], last[last.method.isin(study.GRADED)]
     return {
-        "cells": int(ours.sum()),
+        "cells": len(ours),
         "networks": int(last.networks.min()),
-        "dead": float(dead[ours].min()),
-        "dead_others": float(dead[others].max()),
-        "blocks": float(blocks[ours].min()),
-        "blocks_others": float(blocks[others].max()),
-        "both": float(((dead >= DEAD) & (blocks >= BLOCKS))[ours].mean()),
+        "dead": float(ours.empty_share.min()),
+        "dead_others": float(others.empty_share.max()),
+        "blocks": float(ours.blocks.min()),
+        "blocks_others": float(others.blocks.max()),
+        "both": float(((ours.empty_share >= DEAD) & (ours.blocks >= BLOCKS)).mean()),
     }
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from flowprune.experiments.logic_study import unpaired
 from flowprune.experiments.masks import CHEAP, COARSE, NULL, MaskTrial, operator_distance
+from flowprune.experiments.network_rows import done
 from flowprune.limits.graphon import average, dense, l2
 from flowprune.limits.null import erdos_renyi, expected_distance, expected_histogram
 from flowprune.pruning.saliency import METHODS
@@ -63,11 +64,8 @@ def layers(table: pd.DataFrame) -> pd.DataFrame:
     Columns: method, budget, width, hidden, sparsity, networks, layer, and the results of
     :class:`~flowprune.experiments.masks.MaskTrial` without their number. Raises ValueError when no trial is done.
     """
-    done = table[table.status == "done"]
-    if done.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
     rows = []
-    for row in done.to_dict("records"):
+    for row in done(table).to_dict("records"):
         fixed = {k: row[k] for k in ("method", "budget", "width", "hidden", "sparsity", "networks")}
         for layer in range(1, row["hidden"]):
             end = f"_{layer}"

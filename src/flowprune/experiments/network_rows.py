@@ -1,4 +1,4 @@
-"""Rows of trials whose results are lists over networks: one row a network, and networks of equal seed compared."""
+"""Rows of trials: numbers of four digits, those that are done, one row a network, networks of equal seed compared."""
 
 from __future__ import annotations
 
@@ -11,17 +11,32 @@ from numpy.typing import ArrayLike
 from flowprune.study.stats import adjust, paired
 
 
+def brief(x: float) -> float:
+    """Four digits."""
+    return float(f"{float(x):.4g}")
+
+
+def short(x: Iterable[float]) -> list[float]:
+    """Four digits of each."""
+    return [brief(v) for v in x]
+
+
+def done(table: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials. Raises ValueError when there is none."""
+    found = table[table.status == "done"]
+    if found.empty:
+        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
+    return found
+
+
 def by_network(table: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
     """One row a network of the finished trials.
 
     Columns: gate (or other table), those of ``fields`` that the trials have, seed, and every result that is a list over
     networks. Raises ValueError when no trial is done.
     """
-    done = table[table.status == "done"]
-    if done.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
     parts = []
-    for row in done.to_dict("records"):
+    for row in done(table).to_dict("records"):
         lists = {k: v for k, v in row.items() if isinstance(v, list) and not k.startswith("curve")}
         fixed = {"gate": row["table"]} | {k: row[k] for k in fields if k in row}
         seeds = range(row["seed"], row["seed"] + row["networks"])

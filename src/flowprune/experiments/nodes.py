@@ -22,11 +22,10 @@ from flowprune.flows.local import LocalGRAFF
 from flowprune.flows.wave import GraphCON
 from flowprune.graphs import Graph, fingerprint, load
 from flowprune.study import project
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Trial, spec
 from flowprune.training.fit import chunk_size, evaluated, fit
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 # models that always have unit self-loops; those from "pairnorm" on are deep networks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,22 +11,26 @@ import torch
 from numpy import ndarray
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
-from flowprune.experiments.images import Images, batch, unavailable
+from flowprune.experiments.images import Images, batch, missing
+from flowprune.experiments.network_rows import brief
+from flowprune.experiments.perceptrons import (
+    CLASSES,
+    GAIN,
+    OTHER,
+    adam,
+    answers,
+    perceptron,
+    weights,
+)
 from flowprune.limits.finite import masked_ntk
-from flowprune.limits.mlp import mlp
 from flowprune.limits.ntk import GRID, graphon_ntk
-from flowprune.limits.positions import network_graphons
+from flowprune.limits.positions import connected, network_graphons
 from flowprune.limits.spectrum import metrics, predicted_loss
 from flowprune.pruning.saliency import Method, collapsed, prune
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Trial, spec
 
-Count = Annotated[int, Field(ge=1)]
-CLASSES = 10
-RATE = 1e-3  # of Adam
-GAIN = math.sqrt(2)
-OTHER = 10**6  # what is added to a seed for weights that the masks do not know
 SCORED = 256  # images of the batch that scores with data see
 PROBED = 128  # images of the batch whose kernels are looked at
 EARLY = 50  # steps that count as early
@@ -83,7 +86,7 @@ class PrunedTrainingTrial(Trial):
         return 1e-9 * self.samples * self.steps * self.hidden * self.width**2
 
     def unavailable(self) -> str | None:
-        return unavailable(self.images)
+        return missing(self.images)
 
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
@@ -92,33 +95,32 @@ class PrunedTrainingTrial(Trial):
 
     def network(self, seed: int) -> nn.Sequential:
         """The network before it is pruned, from any seed."""
-        d = batch(self.images, 1)[0].shape[1]
-        return mlp((d, *[self.width] * self.hidden, CLASSES), seed)
+        return perceptron(self.images, self.width, self.hidden, seed)
 
     def measure(self) -> dict[str, Any]:
         x, y = batch(self.images, self.samples, self.seed)
         model = self.network(self.seed)
         before = float(model(x).detach().square().mean())
         masks = prune(model, self.method, self.sparsity, x[:SCORED], y[:SCORED], seed=self.seed).values()
-        masks, weights = list(masks), _weights(model)
-        told = self.kernels(weights, masks, x[:PROBED])
-        told["left"] = _brief(np.mean([(a.any(1) & b.any(0)).double().mean() for a, b in pairwise(masks)]))
+        masks, θ = list(masks), weights(model)
+        told = self.kernels(θ, masks, x[:PROBED])
+        told["left"] = brief(connected(masks))
         told["collapsed"] = len(collapsed(model))
         if self.optimiser == "adam":
             losses = adam(model, x, y, self.steps)
         else:
             scale = (before / float(model(x).detach().square().mean())) ** (0.5 / len(masks))
-            losses, predicted = descend([scale * w for w in weights], masks, x, y, self.steps, scale * GAIN)
+            losses, predicted = descend([scale * w for w in θ], masks, x, y, self.steps, scale * GAIN)
             told |= {"predicted": self.told(predicted), "predicted_speed": self.ahead(predicted)[EARLY - 1]}
         ahead = self.ahead(losses)
         return told | {"curve": self.told(losses), "speed": ahead[EARLY - 1], "area": float(np.mean(ahead))}
 
-    def kernels(self, weights: list[Tensor], masks: list[Tensor], x: Tensor) -> dict[str, Any]:
+    def kernels(self, own: list[Tensor], masks: list[Tensor], x: Tensor) -> dict[str, Any]:
         """Metrics and spectra of the three kernels."""
         limit = [torch.as_tensor(W) for W in network_graphons(masks, GRID)]
         found = {
-            "own": masked_ntk(weights, masks, x),
-            "fresh": masked_ntk(_weights(self.network(self.seed + OTHER)), masks, x),
+            "own": masked_ntk(own, masks, x),
+            "fresh": masked_ntk(weights(self.network(self.seed + OTHER)), masks, x),
             "graphon": graphon_ntk(limit, x.double()),
         }
         told: dict[str, Any] = {}
@@ -126,54 +128,37 @@ class PrunedTrainingTrial(Trial):
             if not kernel.trace() > 0:
                 raise ValueError(f"the kernel {name} is zero: the pruned network answers zero to every image")
             λ = torch.linalg.eigvalsh(kernel.double()).flip(0)
-            told |= {f"{metric}_{name}": _brief(value) for metric, value in metrics(kernel).items()}
-            told[f"spectrum_{name}"] = [_brief(λ[k - 1] / λ.sum()) for k in RANKS]
+            told |= {f"{metric}_{name}": brief(value) for metric, value in metrics(kernel).items()}
+            told[f"spectrum_{name}"] = [brief(λ[k - 1] / λ.sum()) for k in RANKS]
         return told
 
     def told(self, losses: ndarray) -> list[float]:
         """Those losses that are stored."""
-        return [_brief(losses[t]) for t in TOLD if t <= self.steps]
+        return [brief(losses[t]) for t in TOLD if t <= self.steps]
 
     def ahead(self, losses: ndarray) -> list[float]:
         """How far ln(loss) is below that of the answer zero, after each step."""
         return (math.log(ANSWERS_NOTHING[self.optimiser]) - np.log(losses[1:])).tolist()
 
 
-def adam(model: nn.Module, x: Tensor, y: Tensor, steps: int) -> ndarray:
-    """Train the weights that are left with Adam; the mean cross entropy before and after each step, ``[steps + 1]``."""
-    optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
-    losses = []
-    for step in range(steps + 1):
-        optimiser.zero_grad()
-        loss = cross_entropy(model(x), y)
-        losses.append(loss.item())
-        if step < steps:
-            loss.backward()
-            optimiser.step()
-    return np.array(losses)
-
-
 def descend(
-    weights: list[Tensor], masks: list[Tensor], x: Tensor, y: Tensor, steps: int, gain: float
+    first: list[Tensor], masks: list[Tensor], x: Tensor, y: Tensor, steps: int, gain: float
 ) -> tuple[ndarray, ndarray]:
     """Train f − f(start) by gradient descent in parameters of size one, η = N/2λ₁: losses, measured and predicted.
 
     Args:
-        weights: plain weights, whose parameters of size one are weight·√fan-in/gain.
+        first: plain weights, whose parameters of size one are weight·√fan-in/gain.
         masks: of equal shapes.
     """
     N, target = len(x), one_hot(y, CLASSES).to(x)
-    kernel = masked_ntk(weights, masks, x, gain=gain).double()
+    kernel = masked_ntk(first, masks, x, gain=gain).double()
     η = N / 2 / float(torch.linalg.eigvalsh(kernel)[-1])
     predicted = predicted_loss(kernel, target.double(), η, torch.arange(steps + 1)).numpy()
-    rates = [η * gain**2 / w.shape[1] for w in weights]
-    θ = [(w * m).requires_grad_() for w, m in zip(weights, masks, strict=True)]
+    rates = [η * gain**2 / w.shape[1] for w in first]
+    θ = [(w * m).requires_grad_() for w, m in zip(first, masks, strict=True)]
     losses: list[float] = []
     for step in range(steps + 1):
-        h = x
-        for w in θ[:-1]:
-            h = torch.relu(h @ w.T)
-        f = h @ θ[-1].T
+        f = answers(θ, x)
         if step == 0:
             start = f.detach()
         loss = (f - start - target).square().sum() / (2 * N)
@@ -183,12 +168,3 @@ def descend(
                 for w, m, r, g in zip(θ, masks, rates, torch.autograd.grad(loss, θ), strict=True):
                     w -= r * g * m
     return np.array(losses), predicted
-
-
-def _weights(model: nn.Module) -> list[Tensor]:
-    """Plain weights of a perceptron without biases, whether masked or not."""
-    return [p.detach().clone() for p in model.parameters()]
-
-
-def _brief(value: float | Tensor) -> float:
-    return float(f"{float(value):.4g}")

@@ -77,14 +77,6 @@ def wide(
     ]
 
 
-def networks(table: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials, one row a network. Raises ValueError when there is none."""
-    done = table[table.status == "done"]
-    if done.empty:
-        raise ValueError(f"none of {len(table)} trials is done; the first failed with {table.error.iloc[0]}")
-    return done
-
-
 def against_random(nets: pd.DataFrame, *values: str) -> pd.DataFrame:
     """Values of each method minus those of random pruning, paired by seed; p is corrected over all rows together.
 

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from flowprune.experiments.theory.counting import STRUCTURES
 from flowprune.flows.gradient import GRAFF
-from flowprune.study.specs import Trial, spec
+from flowprune.study.specs import Count, Trial, spec
 from flowprune.study.stats import Interval
 
-Count = Annotated[int, Field(ge=1)]
 DEGREE = 20  # of every linked node
 
 

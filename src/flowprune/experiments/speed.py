@@ -22,11 +22,9 @@ from flowprune.flows.classifier import NodeClassifier
 from flowprune.flows.gradient import steps_of
 from flowprune.graphs import Graph
 from flowprune.study.passes import threads
-from flowprune.study.specs import spec
+from flowprune.study.specs import Count, spec
 from flowprune.study.stats import Interval, mean_interval
 from flowprune.training.fit import chunk_size, fit
-
-Count = Annotated[int, Field(ge=1)]
 
 
 @spec

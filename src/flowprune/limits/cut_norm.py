@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 EXACT = 20  # the shorter side, up to which all its subsets are tried
-STEPS = 100  # of the local search; it has come to rest long before
+STEPS = 100  # of the local search at the most; it ends where nothing gets better
 RESTARTS = 32
 
 

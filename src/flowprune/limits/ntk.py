@@ -17,7 +17,7 @@ G_l(v) = D_l(v) g² ∫ W_{l+1}(u, v) G_{l+1}(u) du.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -72,8 +72,11 @@ def graphon_ntk(
         beyond = slice(start if y is None else 0, None)
         S = gain**2 / x.shape[1] * (W[0][:, None] * x[at]) @ other[beyond].T
         p, q = [v[:, at, None] for v in variances], [v[:, None, beyond] for v in others]
-        outer = x[at] @ other[beyond].T / x.shape[1]
-        block = (_kept if counted == "kept" else _all)(W, S, outer, p, q, dual, gain)
+        steps = _steps(W, S, p, q, dual, gain)
+        if counted == "kept":
+            block = _kept(S, steps)
+        else:
+            block = _all(x[at] @ other[beyond].T / x.shape[1], len(W[-1]), steps, gain)
         out[at, beyond] = block
         if y is None:
             out[beyond, at] = block.T
@@ -108,7 +111,9 @@ def _integral(A: Tensor, f: Tensor) -> Tensor:
     return (A @ f.flatten(1)).view(-1, *f.shape[1:])
 
 
-def _steps(W: list[Tensor], S: Tensor, p: list[Tensor], q: list[Tensor], dual: Dual, gain: float):
+def _steps(
+    W: list[Tensor], S: Tensor, p: list[Tensor], q: list[Tensor], dual: Dual, gain: float
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """For each hidden layer: the operator g² ∫ W(u, ·) of the next, the value and the slope ``[K, b, M]``."""
     for w, a, b in zip(W[1:], p, q, strict=True):
         A, (V, D) = gain**2 / w.shape[1] * w, dual.moments(a, S, b)
@@ -116,18 +121,17 @@ def _steps(W: list[Tensor], S: Tensor, p: list[Tensor], q: list[Tensor], dual: D
         S = _integral(A, V)
 
 
-def _kept(W, S, outer, p, q, dual, gain) -> Tensor:
-    T = S
-    for A, V, D in _steps(W, S, p, q, dual, gain):
+def _kept(T: Tensor, steps: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    for A, V, D in steps:
         T = _integral(A, V + D * T)
     return T.mean(0)
 
 
-def _all(W, S, outer, p, q, dual, gain) -> Tensor:
-    steps = list(_steps(W, S, p, q, dual, gain))
+def _all(outer: Tensor, outputs: int, steps: Iterable[tuple[Tensor, Tensor, Tensor]], gain: float) -> Tensor:
+    steps = list(steps)
     below = [outer] + [V.mean(0) for _, V, _ in steps]  # ∫ V_{l-1} dv
     kernel = gain**2 * below[-1]
-    G = torch.ones_like(S[:1]).expand(len(W[-1]), -1, -1) / len(W[-1])
+    G = torch.ones_like(outer).expand(outputs, -1, -1) / outputs
     for (A, _, D), V in zip(reversed(steps), reversed(below[:-1]), strict=True):
         G = D * _integral(A.T, G)  # with the cells' sizes: its sum over u is ∫ G du
         kernel = kernel + gain**2 * G.sum(0) * V

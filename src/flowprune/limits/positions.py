@@ -27,6 +27,12 @@ def unit_order(below: Mask, above: Mask, groups: int = GROUPS) -> ndarray:
     return np.concatenate([part[np.argsort(-outgoing[part], kind="stable")] for part in parts])
 
 
+def connected(masks: Sequence[Mask]) -> float:
+    """The share of hidden units that have inputs and outputs, the mean over hidden layers, each counting alike."""
+    units = [(a.any(1) & b.any(0)).mean() for a, b in pairwise(map(dense, masks))]
+    return float(np.mean(units))
+
+
 def network_graphons(masks: Sequence[Mask], K: int = 64) -> list[ndarray]:
     """Step graphons of all masks of a network in one order of its units; inputs and outputs stay as they are.
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy import ndarray
 
-STRIDE, MARGIN = (
-    211,
-    0.01,
-)  # of a sample of scores (a prime, to meet every column); how far off its ranks may be
+STRIDE = 211  # of a sample of scores; a prime, to meet every column
+MARGIN = 0.01  # how far off its ranks may be
 
 
 def largest(

@@ -28,10 +28,6 @@ from .largest import largest
 Method = Literal["random", "magnitude", "snip", "grasp", "synflow"]
 METHODS: tuple[Method, ...] = get_args(Method)
 TEMPERATURE = 200  # of GraSP's softmax, as in its authors' code: it weighs the two parts of the Hessian
-STRIDE, MARGIN = (
-    211,
-    0.01,
-)  # of a sample of scores (a prime, to meet every column); how far off its ranks may be
 SAFE = (1e-20, 1e30)  # flows that float32 carries without loss
 
 Weights = dict[str, Tensor]

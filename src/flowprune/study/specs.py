@@ -27,13 +27,19 @@ import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Annotated, Any, ClassVar, Self, dataclass_transform
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 # of a collected table, beside the fields of spec and result
 COLUMNS = ("key", "experiment", "status", "source", "seconds", "error")
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number from 1, as the type of a field."""
+
+Index = Annotated[int, Field(ge=0)]
+"""A whole number from 0."""
 
 
 class SpecError(ValueError):

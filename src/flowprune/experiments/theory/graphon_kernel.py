@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from flowprune.experiments.images import images
-from flowprune.experiments.kernels import linear_weights
+from flowprune.experiments.perceptrons import weights
 from flowprune.limits import duals
 from flowprune.limits.duals import Dual
 from flowprune.limits.finite import masked_ntk
@@ -67,11 +67,11 @@ def sampled_power(c: float, width: int, networks: int, counted: str) -> tuple[fl
     x = torch.tensor(np.random.default_rng(0).uniform(0.2, 2.0, (4, 5)))
     found = []
     for seed in range(networks):
-        weights = [w.double() for w in linear_weights(mlp((5, width, width, 10), seed))]
+        θ = [w.double() for w in weights(mlp((5, width, width, 10), seed))]
         generator = torch.Generator().manual_seed(seed)
-        masks = [torch.rand(w.shape, generator=generator) < c for w in weights]
+        masks = [torch.rand(w.shape, generator=generator) < c for w in θ]
         ones = [torch.ones_like(m) for m in masks]
-        pair = [masked_ntk(weights, m, x, counted=counted).trace() for m in (masks, ones)]
+        pair = [masked_ntk(θ, m, x, counted=counted).trace() for m in (masks, ones)]
         found.append(math.log(pair[0] / pair[1]) / math.log(c))
     return float(np.mean(found)), float(np.std(found, ddof=1) / math.sqrt(networks))
 
@@ -168,12 +168,12 @@ def bounds(sizes: tuple[int, ...], tests: int = 400, hidden: int = 1) -> pd.Data
     """The bound √(2yᵀΘ⁻¹y/N) and the error that it bounds, for kernel regression on digits.
 
     Targets ±1: even digits, digits above 4, and labels by lot. Graphons: constant 0.2 and 1, and one whose first layer
-    sees the left or right half of the image, for which images with |x|² = 1 are taken before. Columns: graphon, target,
-    samples, bound, error (mean of min(1, |f − y|) on other images).
+    sees the left or right half of the image. Images have |x|² = d, and the first layer divides by d, so that one hidden
+    layer is the network of Arora et al. for inputs of length one, up to the masks and its second layer. Columns:
+    graphon, target, samples, bound, error (mean of min(1, |f − y|) on other images).
     """
     x, y = images("digits")
-    x = x.double() / math.sqrt(x.shape[1])
-    d = x.shape[1]
+    x, d = x.double(), x.shape[1]
     left = (torch.arange(d) % 8 < 4).double()
     graphons = {
         "constant 1": layers(1.0, hidden, d, (True, True)),
@@ -189,13 +189,17 @@ def bounds(sizes: tuple[int, ...], tests: int = 400, hidden: int = 1) -> pd.Data
     )
 
 
-def _bounds(graphons, targets, x: Tensor, sizes: tuple[int, ...], tests: int) -> Iterator[list]:
+def _bounds(
+    graphons: dict[str, list[Tensor]],
+    targets: dict[str, Tensor],
+    x: Tensor,
+    sizes: tuple[int, ...],
+    tests: int,
+) -> Iterator[list]:
     last = x[-tests:]
     for name, W in graphons.items():
         for N in sizes:
-            # ‖x‖ = 1, gain² d = 2: then one hidden layer is the network of Arora et al. up to the masks
-            K = graphon_ntk(W, math.sqrt(x.shape[1]) * x[:N])
-            k = graphon_ntk(W, math.sqrt(x.shape[1]) * last, math.sqrt(x.shape[1]) * x[:N])
+            K, k = graphon_ntk(W, x[:N]), graphon_ntk(W, last, x[:N])
             for target, labels in targets.items():
                 y = 2.0 * labels.double() - 1
                 f = k @ torch.linalg.solve(K, y[:N])
