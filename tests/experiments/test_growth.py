@@ -96,8 +96,8 @@ def test_a_growth_trial_times_every_call_in_every_round(timed):
     )
     found = growth_study.times(timed)
     assert len(found) == 6 * 4
-    by_phase = found.pivot(index=["edges", "shuffled", "model"], columns="phase", values="fastest")
-    assert by_phase.step.sum() > by_phase.layer.sum()  # together: a single time may be one of another process
+    by_phase = found.pivot(index=["edges", "shuffled", "model"], columns="phase", values="low")
+    assert by_phase.step.sum() > by_phase.layer.sum()  # together: a single time may be another process's
 
 
 def test_calls_take_turns():
