@@ -33,9 +33,11 @@ serve: book
 	@echo "The book is at http://localhost:8000/ (stop with Ctrl-C)"
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
-# Store the quick outputs in the committed notebooks again, after a change that alters them on purpose.
+# After a change that alters them on purpose: the quick outputs in the committed notebooks, findings and picture of the README.
 refresh: $(ENV)
 	$(BIN)/python -c "from flowprune.study import notebooks; notebooks.refresh()"
+	$(BIN)/python -m flowprune.study.findings
+	$(BIN)/python -m flowprune.experiments.pictures.readme
 
 clean:
 	rm -rf _build book/executed book/generated

@@ -2,9 +2,10 @@
 code.
 
 Pages under ``book/`` are prose; they include fragments from ``book/generated/``, which is never committed:
-the counts of verdicts, the table of claims, the table of data sets, the plan of the library as its imports
-draw it, the citation, and one page of reference for each room of the library. Launch buttons appear when the
-environment variable ``FLOWPRUNE_REPOSITORY`` names the repository's address at build time.
+the findings, the counts of verdicts, the table of claims and the cards of those that fail, the table of data
+sets, the plan of the library as its imports draw it, the citation, and one page of reference for each room of
+the library. Launch buttons appear when the environment variable ``FLOWPRUNE_REPOSITORY`` names the
+repository's address at build time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tables
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from flowprune.study import citation, claims
+from flowprune.study import citation, claims, findings
 
 ROOMS = {
     "graphs": "Graphs",
@@ -58,7 +59,9 @@ def write(app: Sphinx, config: Config) -> None:
     top = Path(app.srcdir)
     found = claims.table()
     fragments = {
+        "findings.md": tables.front(findings.findings(), claims.standing()),
         "counts.md": tables.counts(found),
+        "refuted.md": tables.refuted(found),
         "claims.md": tables.ledger(found),
         "data.md": tables.data_sets(top / "data" / "datasets.json"),
         "citation.md": f"```bibtex\n{citation.bibtex()}\n```\n",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
+from thumbnails import thumbnail
 
-from flowprune.study import figures, verdicts
+from flowprune.study import claims, figures, verdicts
+from flowprune.study.findings import Finding
 from flowprune.study.rules import NOT_STUDIED
 
 ORDER = ("holds", "holds under conditions", "does not hold", "undecided", NOT_STUDIED)
@@ -22,35 +25,66 @@ def badge(id: str, verdict: str) -> str:
 
 
 def counts(found: pd.DataFrame) -> str:
-    """How many claims have each verdict, and which; claims that nobody studied yet are only counted."""
+    """How many claims of each kind have each verdict."""
+    kinds = list(dict.fromkeys(found["kind"]))
     rows = []
-    for verdict in ORDER:
-        ids = found.loc[found["verdict"] == verdict, "id"]
-        shown = " ".join(badge(id, verdict) for id in ids) if verdict != NOT_STUDIED else ""
-        rows.append({"Verdict": verdict, "Claims": len(ids), "Which": HTML(shown)})
-    return raw(figures.table(pd.DataFrame(rows), "Claims by verdict").data)
+    for verdict in [v for v in ORDER if (found["verdict"] == v).any()]:
+        of = found.loc[found["verdict"] == verdict, "kind"]
+        name = HTML(f'<span class="{verdicts.css(verdict)} fp-verdict">{verdict}</span>')
+        rows.append({"Verdict": name} | {kind: int((of == kind).sum()) for kind in kinds} | {"all": len(of)})
+    return raw(figures.table(pd.DataFrame(rows), "Claims by verdict and kind").data)
+
+
+def refuted(found: pd.DataFrame) -> str:
+    """A card for each claim that does not hold: its counterexample as a picture, and why."""
+    cards = [
+        f"<li><p>{badge(claim.id, claim.verdict)} {chapter(claim.chapter, claim.verdict).data}</p>"
+        f"{thumbnail(claim.id, claim.evidence)}<p>{escape(claim.because)}</p></li>"
+        for claim in found[found["verdict"] == "does not hold"].itertuples()
+    ]
+    return raw(f'<ul class="fp-cards">{"".join(cards)}</ul>')
+
+
+def front(found: list[Finding], ledger: Mapping[str, Mapping[str, Any]]) -> str:
+    """The findings of the front page, each with its picture, its badges and the way to its chapter."""
+    items = []
+    for finding in found:
+        pictures = [thumbnail(id, ledger[id]["evidence"]) for id in finding.claims]
+        badges = " ".join(badge(id, verdict) for id, verdict in finding.claims.items())
+        items.append(
+            f'<li>{next(filter(None, pictures), "")}<div><p><strong><a href="executed/{finding.chapter}.html">'
+            f"{escape(finding.title)}</a></strong></p><p>{escape(finding.told)}</p><p>{badges}</p></div></li>"
+        )
+    return raw(f'<ol class="fp-findings">{"".join(items)}</ol>')
 
 
 def ledger(found: pd.DataFrame) -> str:
-    """All claims, each row with the target that badges link to."""
-    rows = [
-        {
-            "Claim": HTML(f'<span id="claim-{claim.id.lower()}">{claim.id}</span>'),
-            "Kind": claim.kind,
-            "Statement": HTML(f'<div class="fp-statement">{escape(claim.statement)}{details(claim)}</div>'),
-            "Verdict": HTML(f'<span class="{verdicts.css(claim.verdict)} fp-verdict">{claim.verdict}</span>'),
-            "Chapter": chapter(claim.chapter, claim.verdict),
-        }
-        for claim in found.itertuples()
-    ]
-    return raw(figures.table(pd.DataFrame(rows), "Claims, verdicts and evidence", sortable=True).data)
+    """All claims, each row with the target that badges link to, and the menus that choose among them."""
+    declared = claims.claims()
+    rows = []
+    for claim in found.itertuples():
+        told = escape(claim.statement) + details(claim, declared[claim.id].evidence or {})
+        rows.append(
+            {
+                "Claim": HTML(f'<span id="claim-{claim.id.lower()}">{claim.id}</span>'),
+                "Kind": claim.kind,
+                "Statement": HTML(f'<div class="fp-statement">{told}</div>'),
+                "Verdict": HTML(
+                    f'<span class="{verdicts.css(claim.verdict)} fp-verdict">{claim.verdict}</span>'
+                ),
+                "Chapter": chapter(claim.chapter, claim.verdict),
+            }
+        )
+    shown = figures.table(pd.DataFrame(rows), "Claims, verdicts and evidence", sortable=True).data
+    return raw(f'<div data-filter="Verdict Kind">{shown}</div>')
 
 
-def details(claim: Any) -> str:
-    """Evidence and explanation under a statement, where there are any."""
-    told = [f"Evidence: {verdicts.words(claim.evidence)}."] if claim.evidence else []
-    told += [claim.because] if claim.because else []
-    return "".join(f"<small>{escape(text)}</small>" for text in told)
+def details(claim: Any, meanings: Mapping[str, str]) -> str:
+    """The explanation under a statement, and its evidence to unfold."""
+    told = f"<small>{escape(claim.because)}</small>" if claim.because else ""
+    if claim.evidence:
+        told += f"<details><summary>Evidence</summary>{verdicts.listed(claim.evidence, meanings)}</details>"
+    return told
 
 
 def chapter(name: str | None, verdict: str) -> HTML:

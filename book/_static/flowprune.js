@@ -1,4 +1,4 @@
-// Sortable tables and interactive figures of the book. Everything is served from this file's own folder.
+// Sortable and filterable tables, and interactive figures of the book. Everything is served from this file's own folder.
 "use strict";
 
 const home = new URL(".", document.currentScript.src);
@@ -21,6 +21,40 @@ function sort(table, heading, column) {
   const order = new Intl.Collator("en", { numeric: true }).compare;
   const rows = [...table.tBodies[0].rows].sort((a, b) => (down ? -1 : 1) * order(text(a), text(b)));
   table.tBodies[0].append(...rows);
+}
+
+// Menus over the columns that `data-filter` names, and a field that looks for words in whole rows.
+function filterable(box) {
+  const rows = [...box.querySelectorAll("tbody tr")];
+  const heads = [...box.querySelectorAll("thead th")].map((th) => th.querySelector("button")?.textContent ?? th.textContent);
+  const line = document.createElement("div");
+  line.className = "fp-filter";
+  const labelled = (name, control) => {
+    const label = document.createElement("label");
+    label.append(name, control);
+    line.append(label);
+    return control;
+  };
+  const menus = box.dataset.filter.split(" ").map((name) => {
+    const column = heads.indexOf(name);
+    const values = [...new Set(rows.map((row) => row.cells[column].textContent.trim()))];
+    const menu = labelled(name, document.createElement("select"));
+    menu.append(new Option("all", ""), ...values.map((value) => new Option(value)));
+    return [column, menu];
+  });
+  const word = labelled("Contains", Object.assign(document.createElement("input"), { type: "search" }));
+  const told = document.createElement("output");
+  line.append(told);
+  const choose = () => {
+    for (const row of rows)
+      row.hidden =
+        menus.some(([column, menu]) => menu.value && row.cells[column].textContent.trim() !== menu.value) ||
+        !row.textContent.toLowerCase().includes(word.value.trim().toLowerCase());
+    told.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
+  };
+  line.addEventListener("input", choose);
+  box.prepend(line);
+  choose();
 }
 
 function load(file) {
@@ -69,6 +103,7 @@ async function live(box) {
 
 async function start() {
   document.querySelectorAll("table.fp-sortable").forEach(sortable);
+  document.querySelectorAll("[data-filter]").forEach(filterable);
   const boxes = [...document.querySelectorAll(".fp-interactive")];
   if (boxes.length === 0) return;
   await load("plotly.min.js");

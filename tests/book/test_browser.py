@@ -191,3 +191,23 @@ def test_tables_sort_by_keyboard(page: Page, address: str) -> None:
     page.keyboard.press("Enter")
     assert heading.get_attribute("aria-sort") == "descending"
     assert table.evaluate(column) == sorted(up, reverse=True)
+
+
+def test_claims_are_filtered_by_verdict_kind_and_word(page: Page, address: str) -> None:
+    opened(page, f"{address}book/claims.html")
+    box = page.locator("[data-filter]")
+    rows, told = box.locator("tbody tr"), box.locator("output")
+    every = rows.count()
+    expect(told).to_have_text(f"{every} of {every}")
+    box.get_by_role("combobox", name="Verdict").select_option("does not hold")
+    failed = rows.locator("visible=true").all_text_contents()
+    assert 0 < len(failed) < every and all("does not hold" in row for row in failed)
+    expect(told).to_have_text(f"{len(failed)} of {every}")
+    box.get_by_role("searchbox", name="Contains").fill("graphcon")
+    assert all("GraphCON" in row for row in rows.locator("visible=true").all_text_contents())
+    box.get_by_role("combobox", name="Verdict").select_option("all")
+    box.get_by_role("searchbox", name="Contains").fill("")
+    box.get_by_role("combobox", name="Kind").select_option("T")
+    kinds = rows.locator("visible=true").locator("td:nth-child(2)").all_text_contents()
+    assert kinds and set(kinds) == {"T"}
+    assert page.heard == []

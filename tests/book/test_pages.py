@@ -8,10 +8,12 @@ import pandas as pd
 import plan
 import pytest
 import tables
+import thumbnails
 import yaml
+from bs4 import BeautifulSoup
 from conftest import REPOSITORY
 
-from flowprune.study import book, claims
+from flowprune.study import book, claims, findings
 
 PAGE = '<html><body><p>fine</p><img src="a.png" alt="a dot"><div class="cell_output">1</div>{}</body></html>'
 
@@ -75,14 +77,51 @@ def test_every_source_of_a_claim_is_in_the_bibliography():
 
 def test_counts_and_claims_show_every_identifier():
     found = claims.table()
-    found.loc[0, "verdict"] = "does not hold"
-    found.loc[1, "verdict"] = "holds"
-    counted = tables.counts(found)
-    assert 'href="claims.html#claim-' + found.id[0].lower() in counted
-    numbers = list(map(int, re.findall(r'<td class="fp-number">(\d+)</td>', counted)))
-    assert sum(numbers) == len(found)
+    counted = BeautifulSoup(tables.counts(found), "html.parser")
+    numbers = [[int(cell.text) for cell in row.select("td.fp-number")] for row in counted.select("tbody tr")]
+    assert all(sum(row[:-1]) == row[-1] for row in numbers) and sum(row[-1] for row in numbers) == len(found)
     page = tables.ledger(found)
     assert re.findall(r'id="claim-(\w+)"', page) == [id.lower() for id in found.id]
+
+
+def test_every_claim_that_fails_has_a_card_with_a_picture_against_it():
+    found = claims.table()
+    failed = found[found["verdict"] == "does not hold"]
+    cards = BeautifulSoup(tables.refuted(found), "html.parser").select("li")
+    assert [card.select_one("a.badge")["href"] for card in cards] == [
+        f"claims.html#claim-{id.lower()}" for id in failed.id
+    ]
+    for card, claim in zip(cards, failed.itertuples(), strict=True):
+        assert len(card.select_one("svg")["aria-label"]) > 20 and claim.because in card.text
+        picture = thumbnails.PICTURES[claim.id]
+        if isinstance(picture, thumbnails.Gauge):
+            assert claim.evidence[picture.low] < picture.needs
+
+
+def test_a_gauge_puts_the_range_on_its_scale():
+    gauge = thumbnails.Gauge("low", "high", 0.5, "a share that was measured")
+    drawn = BeautifulSoup(gauge.svg({"low": -0.5, "high": 0.0}), "html.parser")
+    a, b = (float(circle["cx"]) for circle in drawn.select("circle"))
+    zone = float(drawn.select_one("rect.zone")["x"])
+    assert 0 < a < b < zone < thumbnails.WIDTH and b - a == pytest.approx(zone - b, abs=0.2)
+    assert "−0.50 to 0.00" in drawn.select_one("svg")["aria-label"]
+
+
+def test_a_small_graph_is_drawn_with_its_edges_and_loops():
+    picture = thumbnails.Smallest("the smallest graph of a test")
+    drawn = picture.svg(
+        {"smallest": "radius: 3 nodes, edges 0–1, 0–2, loops of weight 1; gap: 9 nodes, edges 7–8"}
+    )
+    assert "3 nodes, 2 edges, loops" in drawn and drawn.count("<circle") == 6 and drawn.count("L") == 2
+
+
+def test_the_front_page_shows_each_finding_with_badges_and_a_link():
+    found = findings.findings()
+    items = BeautifulSoup(tables.front(found, claims.standing()), "html.parser").select("li")
+    for item, finding in zip(items, found, strict=True):
+        assert item.select_one("strong a")["href"] == f"executed/{finding.chapter}.html"
+        assert [a.text for a in item.select("a.badge")] == [f"{i} {v}" for i, v in finding.claims.items()]
+        assert item.select_one("svg[aria-label]") is not None
 
 
 def test_a_verdict_is_linked_to_its_chapter_only_when_there_is_one():

@@ -36,6 +36,7 @@ __all__ = [
     "accept",
     "check",
     "claims",
+    "standing",
     "table",
     "words",
 ]
@@ -125,7 +126,7 @@ class Ledger:
     """The evidence of one chapter, recorded claim by claim, each answered with its verdict."""
 
     def __init__(self, chapter: str) -> None:
-        self.chapter, self.claims, self.accepted = chapter, claims(), _accepted()
+        self.chapter, self.claims, self.accepted = chapter, claims(), standing()
         if chapter not in {claim.chapter for claim in self.claims.values()}:
             known = sorted({claim.chapter for claim in self.claims.values() if claim.chapter})
             raise ClaimError(
@@ -174,7 +175,7 @@ def table() -> pd.DataFrame:
     """All claims: id, kind, statement, source, verdict, evidence (a dict), chapter, because. Fresh evidence
     goes first.
     """
-    fresh, accepted = _fresh(), _accepted()
+    fresh, accepted = _fresh(), standing()
     rows = []
     for claim in claims().values():
         entry = accepted.get(claim.id, {})
@@ -192,7 +193,7 @@ def check() -> list[Change]:
     """Changes that nobody explained: fresh evidence that gives another verdict than the accepted one, and
     accepted verdicts that their own evidence no longer gives under the rule as it is now.
     """
-    known, accepted, fresh = claims(), _accepted(), _fresh()
+    known, accepted, fresh = claims(), standing(), _fresh()
     changes = []
     for id, entry in accepted.items():
         if id not in known:
@@ -212,7 +213,7 @@ def accept(id: str, because: str) -> None:
 
     Raises ClaimError when the claim has no fresh evidence or the explanation is empty.
     """
-    known, accepted, fresh = claims(), _accepted(), _fresh()
+    known, accepted, fresh = claims(), standing(), _fresh()
     claim = _known(id, known)
     if id not in fresh:
         raise ClaimError(f"claim {id} has no fresh evidence: execute the full profile of its chapter first")
@@ -247,7 +248,8 @@ def _ledger_file() -> Path:
     return project.root() / "data" / "ledger.json"
 
 
-def _accepted() -> dict[str, dict[str, Any]]:
+def standing() -> dict[str, dict[str, Any]]:
+    """The accepted entries of ``data/ledger.json`` by claim: verdict, evidence, chapter, because."""
     return _load(_ledger_file())
 
 

@@ -31,10 +31,7 @@ class Verdict:
     def _repr_html_(self) -> str:
         rule = f"<details><summary>fixed before the run</summary>{escape(self.rule)}</details>"
         pairs = [("Rule", rule)]
-        told = "".join(
-            f"<li>{escape(self.meanings[k])}: {escape(shown(v))}</li>" for k, v in self.evidence.items()
-        )
-        pairs.append(("Evidence", f"<ul>{told}</ul>"))
+        pairs.append(("Evidence", listed(self.evidence, self.meanings)))
         pairs.append(("Verdict", f"<strong>{SYMBOL[self.verdict]} {self.verdict}</strong>"))
         if self.accepted and self.accepted["verdict"] != self.verdict:
             told = f"stands by: {escape(self.accepted['verdict'])}. This run differs, and nobody has explained why."
@@ -54,6 +51,12 @@ class Verdict:
 def badge(id: str, verdict: str) -> str:
     """A linked badge, readable without its colour."""
     return f'<a class="badge {css(verdict)}" href="../{CLAIMS_PAGE}#claim-{id.lower()}">{id} {verdict}</a>'
+
+
+def listed(evidence: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
+    """Evidence as a list in HTML, each value behind the meaning of its name."""
+    items = (f"<li>{escape(meanings[name])}: {escape(shown(value))}</li>" for name, value in evidence.items())
+    return f"<ul>{''.join(items)}</ul>"
 
 
 def css(verdict: str) -> str:

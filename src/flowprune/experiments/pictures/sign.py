@@ -56,10 +56,11 @@ def attraction(graph: Graph, F0: Tensor, values: Sequence[float], time: float) -
         height=480,
         margin={"t": 60},
     )
-    return fig, _three_positions(graph, F0, (values[0], values[len(values) // 2], values[-1]), time)
+    return fig, three_positions(graph, F0, (values[0], values[len(values) // 2], values[-1]), time)
 
 
-def _three_positions(graph: Graph, F0: Tensor, values: Sequence[float], time: float) -> Figure:
+def three_positions(graph: Graph, F0: Tensor, values: Sequence[float], time: float) -> Figure:
+    """The particles at ``time`` for three values of λ₋ side by side."""
     label = graph.labels.numpy()
     fig, axes = plt.subplots(1, 3, figsize=(7, 2.9), sharex=True, sharey=True)
     for axis, λ in zip(axes, values, strict=True):
