@@ -97,6 +97,8 @@ def test_page(page: Page, address: str, name: str) -> None:
     assert page.locator("mjx-merror").count() == 0
     found = Axe().run(page).response["violations"]
     assert [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]] == []
+    page.set_viewport_size({"width": 390, "height": 844})  # on a phone nothing sticks out
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_some_pages_have_mathematics_and_pictures(address: str) -> None:
