@@ -148,6 +148,12 @@ def rows_with_rate(γ, widths=(100, 200, 500, 1000, 2000), **more):
     )
 
 
+def test_distances_to_the_widest_come_in_the_order_of_width():
+    found = study.widths(rows_with_rate(0.5))
+    rest = found[found.to == 2000]
+    assert rest.width.tolist() == [100, 200, 500, 1000] and rest.distance.is_monotonic_decreasing
+
+
 @pytest.mark.parametrize("γ", [0.5, 1.0])
 def test_rates_are_found(γ):
     (r,) = study.rates(rows_with_rate(γ)).itertuples()

@@ -117,7 +117,7 @@ def widths(cells: pd.DataFrame, estimator: str = "sorted", shape: bool = False) 
         at = {row.width: row for row in part.itertuples()}
         widest = max(at)
         pairs = [(n, 2 * n) for n in at if 2 * n in at] + [(n, widest) for n in at if n < widest]
-        for n, N in dict.fromkeys(pairs):
+        for n, N in sorted(set(pairs)):
             a, b = (expected_histogram(w, w, 1 - key[3], COARSE) for w in (n, N))
             unit = 1 - key[3] if shape else 1
             rows.append([*key, n, N, *distance(at[n], at[N], estimator, shape), l2(a, b) / unit])
