@@ -9,11 +9,12 @@ from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.depth import DepthTrial
 from flowprune.experiments.designed import DesignedTrial
 from flowprune.experiments.evolution import EvolutionTrial
+from flowprune.experiments.flow_speed import FlowSpeedTrial
 from flowprune.experiments.growth import AccuracyTrial, GrowthTrial, MemoryTrial
-from flowprune.experiments.kernel_speed import KernelSpeedTrial
+from flowprune.experiments.kernel_speed import KernelSpeedTrial, KernelWaysTrial
 from flowprune.experiments.kernels import DependenceTrial, WidthTrial
 from flowprune.experiments.logic import LogicTrial
-from flowprune.experiments.logic_speed import LogicSpeedTrial
+from flowprune.experiments.logic_speed import LogicSpeedTrial, LogicWaysTrial
 from flowprune.experiments.mask_paths import PathTrial
 from flowprune.experiments.masks import MaskTrial
 from flowprune.experiments.nodes import NodeTrial
@@ -36,10 +37,13 @@ __all__ = [
     "DesignedTrial",
     "EdgeTrial",
     "EvolutionTrial",
+    "FlowSpeedTrial",
     "GrowthTrial",
     "KernelSpeedTrial",
+    "KernelWaysTrial",
     "LogicSpeedTrial",
     "LogicTrial",
+    "LogicWaysTrial",
     "MaskTrial",
     "MemoryTrial",
     "NodeTrial",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from flowprune.experiments.growth import apart, clocked, held, in_turn
+from flowprune.experiments.roofline import measured
 from flowprune.limits.duals import relu
 from flowprune.limits.ntk import graphon_ntk
 from flowprune.study.passes import threads
@@ -41,11 +43,39 @@ class KernelSpeedTrial(Trial):
     def measure(self) -> dict[str, float]:
         took, most = apart(occupied, self.samples, self.hidden, self.grid, self.inputs)
         _, half = apart(occupied, self.samples // 2, self.hidden, self.grid, self.inputs)
-        W, x = given(self.compared, self.hidden, self.grid, self.inputs)
         with threads(2):
-            times = in_turn({"ours": lambda: graphon_ntk(W, x), "plain": lambda: plain(W, x)}, self.rounds)
+            times = in_turn(ways(self.compared, self.hidden, self.grid, self.inputs), self.rounds)
         mean = {name: sum(t) / len(t) for name, t in times.items()}
         return {"took": took, "bytes": most, "bytes_half": half} | mean
+
+
+@spec
+class KernelWaysTrial(Trial):
+    """The kernel of ``samples`` random samples in float64 on one thread, by blocks and from the formula, in turn.
+
+    Results: of ``ours`` and ``plain`` what :func:`~flowprune.experiments.roofline.measured` tells.
+    """
+
+    experiment: ClassVar[str] = "kernel-ways"
+    version: ClassVar[int] = 1
+
+    samples: Count = 160
+    hidden: Count = 4
+    grid: Count = 64
+    inputs: Count = 784
+    rounds: Annotated[int, Field(ge=2)] = 7
+
+    @classmethod
+    def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
+        for trial in trials:
+            size = trial.samples, trial.hidden, trial.grid, trial.inputs
+            yield trial, measured(ways(*size), ways(2, trial.hidden, 1, 1), trial.rounds, torch.float64)
+
+
+def ways(samples: int, hidden: int, grid: int, inputs: int) -> dict[str, Callable[[], Tensor]]:
+    """The two ways to the same kernel."""
+    W, x = given(samples, hidden, grid, inputs)
+    return {"ours": lambda: graphon_ntk(W, x), "plain": lambda: plain(W, x)}
 
 
 def given(samples: int, hidden: int, grid: int, inputs: int) -> tuple[list[Tensor], Tensor]:
@@ -80,9 +110,9 @@ def plain(graphons: Sequence[Tensor], x: Tensor) -> Tensor:
     return T.mean(0)
 
 
-def study() -> list[KernelSpeedTrial]:
-    """The published timing."""
-    return [KernelSpeedTrial()]
+def study() -> list[Trial]:
+    """The published timings."""
+    return [KernelSpeedTrial(), KernelWaysTrial()]
 
 
 def linear(row: dict[str, float], samples: int) -> float:

@@ -1,22 +1,28 @@
-"""How much faster networks train side by side than one after another in plain numpy."""
+"""How much faster networks train side by side than one after another in plain numpy, and what limits either."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy import ndarray
+from pydantic import Field
 
 from flowprune.argnn import Networks, Removal, Truth, train
 from flowprune.argnn.kernels import CLIP, RATE
 from flowprune.argnn.networks import ORDERS, ROWS, draws
+from flowprune.experiments.growth import in_turn
 from flowprune.experiments.logic import GATES, truth
 from flowprune.experiments.logic_study import HIDDEN, MODES
+from flowprune.experiments.roofline import Rates, Work, call_rate, copy_rate, product_rate, told
 from flowprune.pruning.spectral import Mode, Rule, local_laplacian, named
 from flowprune.study.specs import Count, Index, Trial, spec
+
+DECOMPOSITION = 12.5  # n³ products: eigenvalues and eigenvectors of a general matrix (Golub and Van Loan)
 
 
 @spec
@@ -56,6 +62,69 @@ class LogicSpeedTrial(Trial):
         return {"ours": float(ours / self.networks), "plain": float(one_by_one / self.alone)}
 
 
+@spec
+class LogicWaysTrial(Trial):
+    """Train ``networks`` XOR networks side by side, and one in plain numpy, in turn, ``rounds`` times.
+
+    Results: of ``ours`` and ``plain`` milliseconds a network in each round, and what
+    :func:`~flowprune.experiments.roofline.told` adds. A call is a turn of one of the nested loops over inputs, updates
+    and visits; what it costs is measured on networks of the same mode without hidden nodes.
+    """
+
+    experiment: ClassVar[str] = "logic-ways"
+    version: ClassVar[int] = 1
+
+    mode: Mode
+    hidden: Index = 5
+    networks: Count = 30
+    inputs: Count = 500
+    updates: Count = 10
+    rounds: Annotated[int, Field(ge=2)] = 7
+
+    @classmethod
+    def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
+        for trial in trials:
+            yield trial, trial.measure()
+
+    def measure(self) -> dict[str, list[float]]:
+        calls = self.ways(self.hidden)
+        times = in_turn(calls, self.rounds)
+        times["ours"] = [t / self.networks for t in times["ours"]]
+        asked = {"ours": calls["ours"]().questions.mean(), "plain": self.visits(self.hidden)}
+        machine = copy_rate(0), product_rate(torch.float64)
+        for name, empty in self.ways(hidden=0).items():
+            work = self.work(0 if self.mode == "none" else float(asked[name]))
+            many = self.networks if name == "ours" else 1
+            times |= told(name, work, Rates(*machine, call_rate(empty, many * self.turns(hidden=0))))
+        return times
+
+    def ways(self, hidden: int) -> dict[str, Callable[[], Any]]:
+        """Training all networks side by side, and one of them alone, with so many hidden nodes."""
+        size = {"inputs": self.inputs, "updates": self.updates}
+        return {
+            "ours": lambda: train(truth("xor"), hidden, Rule(self.mode), range(self.networks), **size),
+            "plain": lambda: plain(truth("xor"), hidden, self.mode, 0, *size.values()),
+        }
+
+    def visits(self, hidden: int) -> int:
+        """Visits of one network: of each hidden node and of the output, in every update."""
+        return self.inputs * self.updates * (hidden + 1)
+
+    def turns(self, hidden: int) -> int:
+        """Turns of the loops over inputs, updates and visits."""
+        return self.inputs * (1 + self.updates) + self.visits(hidden)
+
+    def work(self, decompositions: float) -> Work:
+        """What one network takes. An update multiplies along every edge twice, for values and for weights, and along
+        edges out of hidden nodes once more, for errors; it reads two numbers for each product and writes weights."""
+        edges = Networks.start([0], 2, self.hidden, 1).edges
+        hidden = int(((edges.source >= 2) & (edges.source < 2 + self.hidden)).sum())
+        products = self.inputs * self.updates * (2 * edges.source.size + hidden)
+        bytes_moved = 8 * (2 * products + self.inputs * self.updates * edges.source.size)
+        whole = products + decompositions * DECOMPOSITION * edges.n**3
+        return Work(bytes_moved, whole, self.turns(self.hidden))
+
+
 def plain(
     given: Truth, hidden: int, mode: Mode, seed: int, inputs: int, updates: int
 ) -> tuple[ndarray, list[Removal]]:
@@ -92,9 +161,14 @@ def cells(hidden: Sequence[int], **fields: Any) -> list[LogicSpeedTrial]:
     return [LogicSpeedTrial(hidden=h, mode=m, **fields) for h in hidden for m in MODES]
 
 
-def study() -> list[LogicSpeedTrial]:
-    """The published trials: the paper's gates, sizes, modes and length of training."""
-    return cells(HIDDEN)
+def limiting(**fields: Any) -> list[LogicWaysTrial]:
+    """What limits both ways without pruning and with the paper's mode."""
+    return [LogicWaysTrial(mode=mode, **fields) for mode in ("none", "D")]
+
+
+def study() -> list[Trial]:
+    """The published trials: the paper's gates, sizes, modes and length of training, and what limits both ways."""
+    return [*cells(HIDDEN), *limiting()]
 
 
 def speedups(table: pd.DataFrame) -> pd.DataFrame:

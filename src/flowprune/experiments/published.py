@@ -14,6 +14,7 @@ from flowprune.experiments import (
     density,
     depth_study,
     designed_study,
+    flow_speed,
     growth_study,
     kernel_speed,
     kernels_study,
@@ -90,6 +91,7 @@ def study() -> dict[str, Callable[[], list[Trial]]]:
         "attention": lambda: [*attention.maps(), *decay.deep()],
         "nodes-mixed": _mixed,
         "subsets": lambda: [t for part in subsets.grid().values() for t in part],
+        "flow-speed": flow_speed.study,
         "speed": lambda: [t for d in ("cora", "karate") for t in speed(d)],
         "cost": lambda: [*cost.grid("cora"), *scaling.by_edges(), *scaling.by_nodes()],
     }

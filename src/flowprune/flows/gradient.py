@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from flowprune.training import kernels
-from flowprune.training.operations import tally
+from flowprune.training.operations import passed, tally
 from flowprune.training.replicas import BatchNorm, draw, mix, product, propagate
 
 STRUCTURES = ("sum", "prod", "neg-prod", "diag", "dd")
@@ -82,7 +83,9 @@ class _DiagonalTrajectory(torch.autograd.Function):
         states = F0.new_empty(len(steps) if training else 2, F0.shape[0], a.shape[1])
         csr = [x.numpy() for x in (adjacency.crow_indices(), adjacency.col_indices(), adjacency.values())]
         tally("sparse", 2 * len(a) * adjacency.values().numel() * F0[0].numel())
-        kernels.linear_trajectory(*csr, F0.flatten(1).numpy(), *(x.numpy() for x in (a, b, c, states)))
+        flat = F0.flatten(1).numpy()  # a step goes through Ā, F, F(0) and the next F
+        passed(*csr, *3 * [flat], times=len(a), gathered=_along(csr, flat, a))
+        kernels.linear_trajectory(*csr, flat, *(x.numpy() for x in (a, b, c, states)))
         ctx.save_for_backward(F0, W, ω, β)
         ctx.csr, ctx.a, ctx.b, ctx.states, ctx.steps = csr, a, b, states, steps
         return states[(len(steps) - 1) % len(states)].view(F0.shape)
@@ -95,9 +98,16 @@ class _DiagonalTrajectory(torch.autograd.Function):
         arrays = [x.numpy() for x in (ctx.a, ctx.b, weight, ctx.states)]
         sums = [x.flatten(-2).numpy() for x in (dF.contiguous(), dW.view(-1, *ω.shape), dω, dF0)]
         tally("sparse", 2 * len(ctx.a) * ctx.csr[2].size * F0[0].numel())
-        back = kernels.linear_adjoint(*ctx.csr, F0.flatten(1).numpy(), *arrays, *sums)
+        flat = F0.flatten(1).numpy()  # a step goes through Ā, G, F, the next G, and ∂F(0) twice
+        passed(*ctx.csr, *5 * [flat], times=len(ctx.a), gathered=_along(ctx.csr, flat, ctx.a))
+        back = kernels.linear_adjoint(*ctx.csr, flat, *arrays, *sums)
         dβ = (F0 * dF0).sum((0, 2)).unsqueeze(-1)
         return None, dF0.mul_(β).add_(torch.from_numpy(back).view(F0.shape)), dW, dω.neg_(), dβ, None
+
+
+def _along(csr: list[np.ndarray], F: np.ndarray, steps: Tensor) -> int:
+    """Bytes of the rows of F that so many sparse products read, one for every entry of Ā."""
+    return len(steps) * csr[2].size * F[0].nbytes
 
 
 def _coefficients(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from flowprune.training import kernels
+from flowprune.training.operations import passed
 
 # torch announces with every process that its CSR support is in beta; a reader can do nothing about it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
@@ -137,6 +138,7 @@ class Dropout(nn.Module):
         key, threshold, scale = self.keys(), self.threshold, self.scale
         if key.device.type == "cpu":
             out = torch.empty(n, len(key), d)
+            passed(out.numpy())
             kernels.dropout_mask(key.numpy(), threshold.numpy(), scale.numpy(), out.numpy())
             return out
         entry = torch.arange(n * d, dtype=torch.int32, device=key.device).view(n, 1, d)
@@ -148,6 +150,7 @@ class Dropout(nn.Module):
         if key.device.type == "cpu":
             out = torch.empty_like(value)
             arrays = (entry, replica, value, key, threshold, scale, out)
+            passed(*(x.numpy() for x in arrays))
             kernels.drop_entries(*(x.numpy() for x in arrays))
             return out
         return value * hashed_mask(entry, key[replica], threshold[replica], scale[replica])
