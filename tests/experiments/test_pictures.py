@@ -95,16 +95,21 @@ def test_against_reported_draws_both_with_their_intervals():
     assert "texas" in said and "reported" in said and "GRAFF diag" in said
 
 
-def test_speedups_draw_every_pair_with_mean_band_and_the_line_of_equal_speed():
-    pairs = pd.DataFrame({"repetition": [0, 0, 1, 1], "ratio": [8.0, 9.0, 11.0, 12.0]})
-    mean = Interval(9.9, 8.5, 11.4, 0.95, 4)
-    fig = performance.speedups(pairs, mean)
+def test_the_overview_has_a_line_for_each_comparison_and_a_mark_for_each_graph():
+    rows = [
+        ("training", "karate", Interval(2.0, 1.5, 3.0, 0.95, 4)),
+        ("training", "digits", Interval(0.8, 0.5, 1.1, 0.95, 4)),
+        ("kernel", "", Interval(5.0, 4.0, 6.0, 0.95, 4)),
+    ]
+    fig = performance.overview(pd.DataFrame(rows, columns=["comparison", "graph", "ratio"]))
     (axis,) = fig.axes
-    dots = [tuple(xy) for dots in axis.collections for xy in dots.get_offsets()]
-    assert sorted(dots) == [(1, 8), (2, 9), (3, 11), (4, 12)]
-    assert [line.get_ydata()[0] for line in axis.lines] == [9.9, 1]
-    said = words(fig)
-    assert "mean 9.9" in said and "as fast" in said and "times faster" in said
+    bars = [bar.get_segments()[0][:, 0].tolist() for bar in axis.collections]
+    assert bars == [pytest.approx(ends) for ends in ([4, 6], [1.5, 3], [0.5, 1.1])]
+    heights = [bar.get_segments()[0][0, 1] for bar in axis.collections]
+    assert heights[0] == 1 and -0.5 < heights[1] < 0 < heights[2] < 0.5
+    assert axis.get_xscale() == "log" and axis.lines[-1].get_xdata()[0] == 1
+    assert [t.get_text() for t in axis.get_legend().get_texts()] == ["karate", "digits"]
+    assert "times faster" in words(fig)
 
 
 def test_times_by_replicas_have_a_panel_for_each_data_set():

@@ -73,6 +73,20 @@ def test_the_covariance_costs_edges_times_channels():
     assert seen.counts["covariance"] == 2 * (10 * d + 10 * d)
 
 
+def test_blocks_of_equal_counts_close_in_their_order():
+    with Operations() as outer:
+        with Operations() as inner:
+            pass
+        tally("sparse", 4)
+    assert (outer.counts["sparse"], inner.counts["sparse"]) == (4, 0)
+
+
+def test_what_a_count_does_not_hold_is_not_added():
+    with Operations() as seen:
+        tally("bytes", 100)
+    assert set(seen.counts) == {"dense", "sparse", "softmax", "covariance"}
+
+
 def test_counts_nest_and_close():
     with Operations() as outer:
         tally("sparse", 3)

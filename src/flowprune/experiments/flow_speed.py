@@ -31,7 +31,7 @@ class FlowSpeedTrial(GraphTrial):
 
     ``gather`` and ``CSR`` are PyTorch Geometric's, along an edge index and along a sparse matrix; they and ``ours``
     take one replica after another, and ``side by side`` takes all in one pass. Training is that of
-    :class:`~flowprune.experiments.speed.SpeedTrial`; inference is one pass from features to logits.
+    :class:`~flowprune.experiments.speed.SpeedTrial`; inference is a pass from features to logits, once for each epoch.
 
     Results: of each way and phase, named ``WAY/PHASE``, what :func:`~flowprune.experiments.roofline.measured` tells.
     """
@@ -75,19 +75,21 @@ def training(graph: Graph, trials: Sequence[NodeTrial]) -> dict[str, Callable[[]
 
 
 def inference(graph: Graph, trials: Sequence[NodeTrial]) -> dict[str, Callable[[], Any]]:
-    """Logits of all trials' models, with the same weights in each of WAYS: ``[n, k]`` or ``[n, R, k]`` of each."""
+    """Logits of all trials' models, again for every epoch, with the same weights in each of the ways that take one
+    model after another: ``[n, k]`` or ``[n, R, k]`` of each."""
+    passes = range(trials[0].epochs)
     together, alone = build(graph, trials), [build(graph, [t]) for t in trials]
     plain = [same_weights(model, 0, t).eval() for model, t in zip(alone, trials, strict=True)]
 
     def each(inputs: tuple) -> list[torch.Tensor]:
         with torch.no_grad():
-            return [model(*inputs) for model in plain]
+            return [model(*inputs) for _ in passes for model in plain]
 
     return {
         "gather": partial(each, plain_inputs(graph)),
         "CSR": partial(each, plain_inputs(graph, csr=True)),
-        "ours": lambda: [evaluated(model) for model in alone],
-        "side by side": lambda: [evaluated(together)],
+        "ours": lambda: [evaluated(model) for _ in passes for model in alone],
+        "side by side": lambda: [evaluated(together) for _ in passes],
     }
 
 
@@ -114,16 +116,14 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
 def limited(table: pd.DataFrame) -> pd.DataFrame:
     """What limits each way on each data set, in milliseconds an epoch or a pass of one replica.
 
-    Columns: dataset, phase and those of :func:`~flowprune.experiments.roofline.limits`.
+    Columns: what (graph and phase) and those of :func:`~flowprune.experiments.roofline.limits`.
     """
     parts = []
     for trial in _done(table):
         for phase in PHASES:
             part = limits(trial, [f"{way}/{phase}" for way in WAYS]).assign(way=WAYS)
-            part["milliseconds"] /= trial["replicas"] * (trial["epochs"] if phase == "training" else 1)
-            part.insert(0, "phase", phase)
-            part.insert(0, "dataset", trial["dataset"])
-            parts.append(part)
+            part["milliseconds"] /= trial["replicas"] * trial["epochs"]
+            parts.append(part.assign(what=f"{trial['dataset']}, {phase}"))
     return pd.concat(parts, ignore_index=True)
 
 

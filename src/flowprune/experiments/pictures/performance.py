@@ -11,27 +11,34 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from flowprune.study.figures import COLOUR, INK
-from flowprune.study.stats import Interval
 
 
-def speedups(pairs: pd.DataFrame, mean: Interval) -> Figure:
-    """How many times faster, pair by pair in the order measured, with the geometric mean and its interval as a band.
+def overview(rows: pd.DataFrame) -> Figure:
+    """How many times faster, with 95 % intervals: a line for each comparison, a mark for each graph, on one log axis.
 
-    ``pairs``: repetition and ratio, of one data set.
+    ``rows``: comparison, graph ("" where none is meant), and the interval ratio.
     """
-    fig, axis = plt.subplots(figsize=(7, 3.4))
-    x = np.arange(1, len(pairs) + 1)
-    axis.axhspan(mean.lower, mean.upper, color=COLOUR["GRAFF diag"], alpha=0.18, lw=0)
-    axis.axhline(mean.mean, color=COLOUR["GRAFF diag"], lw=1.4)
-    axis.axhline(1, color=INK, lw=1, ls="--")
-    for repetition, mark in zip(pairs.repetition.unique(), itertools.cycle("oDs^v")):
-        part = (pairs.repetition == repetition).to_numpy()
-        axis.scatter(x[part], pairs.ratio[part], marker=mark, s=26, color=INK, zorder=3)
-    axis.annotate(f"mean {mean.mean:.1f}", (x[-1], mean.mean), (10, 3), textcoords="offset points")
-    axis.annotate("as fast", (x[-1], 1), (10, 3), textcoords="offset points")
-    axis.set_xlim(0.5, x[-1] + 0.18 * len(x) + 0.5)
-    axis.set_ylim(0, 1.12 * max(pairs.ratio.max(), mean.upper))
-    axis.set(xlabel="pair, in the order measured", ylabel="times faster", xticks=x if len(x) < 12 else x[::5])
+    lines = list(dict.fromkeys(rows.comparison))
+    graphs = [name for name in dict.fromkeys(rows.graph) if name]
+    fig, axis = plt.subplots(figsize=(7, 1.1 + 0.42 * len(lines)))
+    for graph, mark in zip(["", *graphs], itertools.cycle("Dos^v"), strict=False):
+        part = rows[rows.graph == graph]
+        shift = 0.22 * (graphs.index(graph) - (len(graphs) - 1) / 2) if graph else 0
+        y = [lines.index(name) + shift for name in part.comparison]
+        mean, low, high = (
+            np.array([getattr(i, end) for i in part.ratio]) for end in ("mean", "lower", "upper")
+        )
+        look = {"fmt": mark, "ms": 5.5, "lw": 1.3, "label": graph or "_"}
+        colour = COLOUR["GRAFF diag"] if graph else INK
+        axis.errorbar(mean, y, xerr=[mean - low, high - mean], color=colour, **look)
+    axis.axvline(1, color=INK, lw=1, ls="--")
+    axis.set(xscale="log", xlabel="times faster", ylim=(len(lines) - 0.4, -0.6))
+    axis.set_yticks(range(len(lines)), lines)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    if graphs:
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(graphs))
     return fig
 
 
