@@ -22,7 +22,7 @@ def test_both_ways_are_timed_and_counted():
     ((_, told),) = KernelWaysTrial.run([KernelWaysTrial(samples=100, hidden=2, inputs=30, rounds=2)])
     assert len(told["ours"]) == len(told["plain"]) == 2 and min(told["ours"] + told["plain"]) > 0
     ours, plainly = told["ours/work"], told["plain/work"]
-    each = 64 * 30 + 2 * (64 * 64 + 64)  # products of a pair: the first layer, values and slopes of the others
+    each = 64 * 30 + 2 * (64 * 64 + 64)  # of a pair: the first layer, values and slopes of the others
     assert plainly[1] == pytest.approx(100**2 * each, rel=0.05)
     assert 0.5 < ours[1] / plainly[1] < 0.7 and ours[0] < plainly[0]  # one half, and the diagonal's blocks
 
