@@ -234,6 +234,9 @@ def test_a_pt_file_of_something_else(tmp_path: Path) -> None:
         ("from,to\n1,2\n", None, "edges.csv: column 'source' is missing; given are from, to."),
         ("", None, "is not a readable table"),
         ("source,target\n0,x\n", None, "cannot be read as an array of numbers"),
+        ("source,target,weight\n0,1,2.5\n1,2,2;5\n", None, "column 'weight' holds words; weights must be"),
+        ("source,target\n0,1,5\n1,2,5\n", None, "is not a readable table"),  # not: node 1 to node 5
+        ("source,target\n0,1\n1,2,5\n", None, "is not a readable table"),
         ("source,target\n0,1\n", "label\n1\n", "nodes.csv: column 'id' is missing"),
         (
             "source,target\n0,1\n0,7\n",
@@ -257,6 +260,30 @@ def test_a_pt_file_of_something_else(tmp_path: Path) -> None:
 )
 def test_faults_in_tables(edges: str, nodes: str | None, sentence: str, tmp_path: Path) -> None:
     refused(save_tables(tmp_path / "g", edges, nodes), sentence)
+
+
+def test_any_damage_is_refused_in_one_sentence_or_does_no_harm(tmp_path: Path) -> None:
+    """One byte changed, or the end lost: no other error comes out than the documented one."""
+    rng, refusals = np.random.default_rng(0), 0
+    npz, pt = tmp_path / "g.npz", tmp_path / "g.pt"
+    np.savez_compressed(npz, edges=np.array([[0, 1], [1, 2]]), node_labels=np.array([0, 1, 0]))
+    torch.save(Data(edge_index=torch.tensor([[0, 1], [1, 2]]), y=torch.tensor([0, 1, 0])), pt)
+    folder = Path(
+        save_tables(tmp_path / "g", "source,target,weight\n0,1,1.5\n1,2,2.5\n", "id,u\n0,1\n1,2\n2,3\n")
+    )
+    for graph, file in ((npz, npz), (pt, pt), (folder, folder / "edges.csv"), (folder, folder / "nodes.csv")):
+        whole = file.read_bytes()
+        for at in rng.integers(len(whole), size=60):
+            changed = whole[:at] + bytes([rng.integers(256)]) + whole[at + 1 :]
+            file.write_bytes(whole[:at] if rng.random() < 0.1 else changed)
+            try:
+                load(str(graph))
+            except GraphError as error:
+                assert "\n" not in str(error)
+                refusals += 1
+        file.write_bytes(whole)
+        load(str(graph))
+    assert refusals > 80
 
 
 def test_missing_and_foreign_files(tmp_path: Path) -> None:

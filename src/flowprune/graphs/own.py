@@ -9,6 +9,7 @@ import io
 import pickle
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def read_arrays(content: bytes, where: str) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        ValueError, OSError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error
+    ) as error:  # fmt: skip
         raise GraphError(f"{where} is not a readable .npz file of plain arrays ({error}).") from error
 
 
@@ -141,6 +144,8 @@ def from_tables(edges: Path, name: str = "own") -> Graph:
     or empty); all its other columns are features. Without it nodes are numbered 0, 1, ... in the edge list.
     """
     table = _read_csv(edges, ["source", "target"])
+    if "weight" in table and not pd.api.types.is_numeric_dtype(table["weight"]):
+        raise GraphError(f"{edges}: column 'weight' holds words; weights must be numbers.")
     weight = table["weight"].to_numpy(float) if "weight" in table else None
     beside = edges.parent / "nodes.csv"
     if not beside.exists():
@@ -225,9 +230,9 @@ def _read_pt(path: Path) -> Data:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch wonders about other pickle protocols
             content: Data | dict[str, Tensor] = torch.load(path, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (pickle.UnpicklingError, LookupError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise GraphError(
-            f"{path} is truncated or holds more than tensors and is not opened; allowed is a "
+            f"{path} is damaged or holds more than tensors and is not opened; allowed is a "
             "torch-geometric Data, or its to_dict(), saved with torch.save."
         ) from error
     if isinstance(content, Mapping):
@@ -239,11 +244,16 @@ def _read_pt(path: Path) -> Data:
 
 def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of fields that have no column
+            table = pd.read_csv(path, index_col=False)  # else a field too many shifts all columns, unsaid
     except FileNotFoundError:
         raise GraphError(f"file {path} is missing; a graph of tables has edges.csv and nodes.csv.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise GraphError(f"{path} is not a readable table of comma-separated values ({error}).") from error
+    except (
+        pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError
+    ) as error:  # fmt: skip
+        said = " ".join(str(error).split())
+        raise GraphError(f"{path} is not a readable table of comma-separated values ({said}).") from error
     missing = [column for column in columns if column not in table]
     if missing:
         given = ", ".join(map(str, table.columns))
