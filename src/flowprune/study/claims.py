@@ -103,7 +103,11 @@ def claims() -> dict[str, Claim]:
     """All declared claims by identifier, in the order of the file. Raises ClaimError, naming the entry."""
     file = project.root() / "data" / "claims.yaml"
     found: dict[str, Claim] = {}
-    for number, entry in enumerate(yaml.safe_load(file.read_text(encoding="utf-8")), 1):
+    try:
+        entries = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ClaimError(f"{file} is not readable as YAML ({' '.join(str(error).split())})") from None
+    for number, entry in enumerate(entries, 1):
         name = entry.get("id", f"number {number}") if isinstance(entry, dict) else f"number {number}"
         try:
             claim = Claim(**entry)
@@ -282,7 +286,4 @@ def _load(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _save(file: Path, content: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(file)
+    project.write(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -41,6 +41,19 @@ def state() -> Path:
     return folder
 
 
+def write(file: Path, text: str) -> None:
+    """Write a file whole or not at all: on a full disk the one before stays. Raises OSError, naming the file."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        error.filename = str(file)  # the system does not name it when a write fails
+        raise
+
+
 def commit() -> str:
     """Short git commit of the project, with ``+dirty`` when files under ``src`` differ; ``unknown`` outside
     a checkout.

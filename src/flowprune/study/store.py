@@ -35,6 +35,11 @@ SHAPE: dict[str, type | tuple[type, ...]] = {
     "seconds": (int, float), "made": dict,
 }  # fmt: skip
 PATIENCE = 60.0  # seconds to wait for another process's transaction
+# faults that lie outside the file: a full disk, a folder without permission, a process that does not end
+OUTSIDE = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_BUSY,
+}  # fmt: skip
 
 
 class StoreError(RuntimeError):
@@ -143,7 +148,10 @@ class Store:
             part = keys[at : at + 500]
             marks = ",".join("?" * len(part))
             for (text,) in self._do(f"SELECT row FROM rows WHERE key IN ({marks})", part):
-                yield json.loads(text)
+                try:
+                    yield json.loads(text)
+                except ValueError as error:  # a damage that SQLite does not notice
+                    raise self._unusable(error) from None
 
     # writing
 
@@ -179,10 +187,7 @@ class Store:
                 continue
             told = {name: value for name, value in row.items() if name not in ("source", "file")}
             lines.append(json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(file.name + ".part")
-        part.write_text("".join(lines), encoding="utf-8")
-        part.replace(file)
+        project.write(file, "".join(lines))
         return file
 
     # many processes on one store: a claim is alive as long as its owner holds the lock of a file, which the
@@ -250,17 +255,25 @@ class Store:
         try:
             return self._db.execute(sql, tuple(values)).fetchall()
         except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"The local store {self.path} cannot be used ({error}). Move it away together with its -wal "
-                "and -shm files: published rows stay readable, trials that only it held are computed again."
-            ) from None
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> StoreError:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in OUTSIDE:  # without the bits of extended codes
+            remedy = "Make room on its disk, see that it can be written to, and run again: its rows are kept."
+        else:
+            remedy = (
+                "Move it away together with its -wal and -shm files: published rows stay readable, "
+                "trials that only it held are computed again."
+            )
+        return StoreError(f"The local store {self.path} cannot be used ({error}). {remedy}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._do("BEGIN IMMEDIATE")
         try:
             yield
+            self._do("COMMIT")
         except BaseException:
-            self._do("ROLLBACK")
+            if self._db.in_transaction:  # a full disk may have ended it
+                self._do("ROLLBACK")
             raise
-        self._do("COMMIT")
