@@ -48,6 +48,20 @@ def write_notebook(
     return path
 
 
+def printed(copy: Path) -> str:
+    """Everything that the cells of an executed notebook printed."""
+    cells = nbformat.read(copy, as_version=4).cells
+    return "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", []))
+
+
+def refused(done: subprocess.CompletedProcess, *words: str) -> None:
+    """Exit code 1 and one sentence that holds all of these words."""
+    assert done.returncode == 1, done.stderr
+    (sentence,) = done.stderr.strip().splitlines()
+    for word in words:
+        assert word in sentence
+
+
 @pytest.fixture
 def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with the real claims, one notebook `tiny` and nothing else."""

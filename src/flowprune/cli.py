@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import threading
@@ -28,13 +29,17 @@ Profile = StrEnum("Profile", ["quick", "full"])
 
 
 def main() -> None:
-    """Run the command line. An error of the project is one sentence and exit code 1; no other is caught."""
+    """Run the command line. An error of the project or of the system, as a full disk or a folder without permission,
+    is one sentence and exit code 1; no other is caught.
+    """
     try:
         app()
     except Exception as error:
-        if not type(error).__module__.startswith("flowprune."):
+        if not (isinstance(error, OSError) or type(error).__module__.startswith("flowprune.")):
             raise
-        err.print(f"[red]flowprune:[/red] {escape(str(error))}")
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "; make room and run again, trials that are stored are not computed again" if full else ""
+        err.print(f"[red]flowprune:[/red] {escape(str(error))}{remedy}")
         sys.exit(1)
 
 
@@ -62,11 +67,11 @@ def run(
     """Execute a notebook with these parameters; the executed copy lies in book/executed/."""
     path = notebooks.find(notebook)
     values = notebooks.settings(path, dict(map(_pair, p)), params, profile)
-    env = {"FLOWPRUNE_EXECUTOR": executor}
-    if values != notebooks.for_book(path):  # evidence of a reader's own settings is not the book's evidence
-        env["FLOWPRUNE_EVIDENCE"] = str(project.state() / "evidence")
+    own = values != notebooks.for_book(path)  # evidence of a reader's own settings is not the book's evidence
+    evidence = project.state() / "evidence" if own else None
     with _bars(path.stem) as (on_cell, file):
-        copy = notebooks.execute(path, values, on_cell=on_cell, env=env | {"FLOWPRUNE_PROGRESS": str(file)})
+        env = {"FLOWPRUNE_EXECUTOR": executor, "FLOWPRUNE_PROGRESS": str(file)}
+        copy = notebooks.execute(path, values, on_cell=on_cell, env=env, evidence=evidence)
     out.print(f"Executed: {copy}", soft_wrap=True)
 
 

@@ -11,13 +11,16 @@ import itertools
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.exceptions import PapermillExecutionError
 
@@ -75,11 +78,11 @@ def stamp(path: Path, values: Mapping[str, Value]) -> str:
 def is_current(path: Path, values: Mapping[str, Value]) -> bool:
     """Whether the executed notebook is there and nothing that it depends on has changed."""
     output = executed() / path.name
-    if not output.is_file():
+    try:
+        copy = nbformat.read(output, as_version=4)
+    except (FileNotFoundError, ValueError):  # not there, or damaged
         return False
-    return nbformat.read(output, as_version=4).metadata.get("flowprune", {}).get("stamp") == stamp(
-        path, values
-    )
+    return copy.metadata.get("flowprune", {}).get("stamp") == stamp(path, values)
 
 
 def execute(
@@ -88,46 +91,77 @@ def execute(
     *,
     on_cell: Callable[[int, int], None] = lambda done, total: None,
     env: Mapping[str, str] | None = None,
+    evidence: Path | None = None,
 ) -> Path:
     """Execute a notebook and return the executed copy, ``book/executed/NAME.ipynb``.
+
+    Copy and evidence are drafts in a folder of this run's own until the last cell has ended. So neither a run
+    that fails or is killed nor another one at the same time leaves half of something behind.
 
     Args:
         path: the notebook.
         values: parameters to inject, checked by :func:`~flowprune.study.parameters.settings`.
         on_cell: called with (code cells done, code cells in all) after each of them.
         env: environment variables for the kernel, beside those of this process.
+        evidence: the folder for the evidence that it hands in, by default that of the book.
 
     Raises:
-        NotebookError: naming the cell and the error when a cell fails. The copy up to that cell is kept as
-            ``NAME.failed.ipynb``; an earlier good copy stays as it was.
+        NotebookError: naming the cell and the error when a cell fails or the kernel dies. The copy up to that
+            cell is kept as ``NAME.failed.ipynb``; an earlier good copy and its evidence stay as they were.
+        OSError: when the copy cannot be written, as on a full disk.
     """
     mark = stamp(path, values or {})  # taken before, so that a change made meanwhile is noticed the next time
-    output = executed() / path.name
-    part = output.with_suffix(".failed.ipynb")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output, evidence = executed() / path.name, evidence or executed() / "evidence"
+    failed = output.with_suffix(".failed.ipynb")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{path.stem}-", dir=output.parent) as folder:
+            draft = Path(folder) / path.name
+            kernel = {**os.environ, **(env or {}), "FLOWPRUNE_EVIDENCE": folder}
+            _draft(path, dict(values or {}), on_cell, kernel, draft, failed)
+            notebook = nbformat.read(draft, as_version=4)
+            notebook.metadata["flowprune"] = {"stamp": mark}
+            nbformat.write(notebook, draft)
+            evidence.mkdir(parents=True, exist_ok=True)
+            for file in Path(folder).glob("*.json"):
+                shutil.move(file, evidence / file.name)
+            draft.replace(output)
+    except OSError as error:
+        if error.errno and not error.filename:  # the system does not name the file when a write fails
+            error.filename = str(output)
+        raise
+    failed.unlink(missing_ok=True)
+    return output
+
+
+def _draft(
+    path: Path,
+    values: dict[str, Value],
+    on_cell: Callable[[int, int], None],
+    env: Mapping[str, str],
+    draft: Path,
+    failed: Path,
+) -> None:
+    """Execute into ``draft``; when a cell fails it becomes ``failed``, and the error names the cell."""
     try:
         papermill.execute_notebook(
             path,
-            part,
-            dict(values or {}),
+            draft,
+            values,
             engine_name="flowprune",
             kernel_name="python3",
             progress_bar=False,
             on_cell=on_cell,
-            env={**os.environ, **(env or {})},
+            env=env,
         )
     except PapermillExecutionError as error:
+        draft.replace(failed)
         line = next((row.strip() for row in error.source.splitlines() if row.strip()), "")
         said = " ".join(error.evalue.split())
         raise NotebookError(
             f"{path.stem} failed in cell {error.cell_index} ({line!r}) with {error.ename}: {said} "
-            f"(see {part})"
+            f"(see {failed})"
         ) from error
-    notebook = nbformat.read(part, as_version=4)
-    notebook.metadata["flowprune"] = {"stamp": mark}
-    nbformat.write(notebook, part)
-    part.replace(output)
-    return output
 
 
 def for_book(path: Path) -> dict[str, Value]:
@@ -139,7 +173,11 @@ def for_book(path: Path) -> dict[str, Value]:
 def execute_all() -> Iterator[tuple[str, bool]]:
     """Bring every executed notebook up to date, some side by side; yield (name, whether it ran) as they end.
 
-    The cores of the processor are shared among the kernels that run at the same time.
+    The cores of the processor are shared among the kernels that run at the same time. One that fails does not
+    stop the others.
+
+    Raises:
+        NotebookError: in the end, with a line for each notebook that failed.
     """
     threads = str(max(1, (os.cpu_count() or 1) // SIDE_BY_SIDE))
     env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "FLOWPRUNE_PROGRESS": os.devnull}
@@ -151,9 +189,15 @@ def execute_all() -> Iterator[tuple[str, bool]]:
             execute(path, values, env=env)
         return path.stem, stale
 
+    wrong = []
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         for finished in as_completed([pool.submit(update, path) for path in notebooks().values()]):
-            yield finished.result()
+            try:
+                yield finished.result()
+            except NotebookError as error:
+                wrong.append(str(error))
+    if wrong:
+        raise NotebookError("\n".join(wrong))
 
 
 def refresh(*names: str) -> None:
@@ -183,7 +227,15 @@ class _Engine(papermill.engines.NBClientEngine):
             timeout=None,
             on_cell_executed=lambda **_: on_cell(next(done), total),
         )
-        client.execute(env=env)
+        try:
+            client.execute(env=env)
+        except DeadKernelError:  # killed, or out of memory: papermill knows only errors that a cell raised
+            begun = [i for i, cell in enumerate(nb_man.nb.cells) if cell.metadata.papermill["start_time"]]
+            at = max(begun, default=0)
+            said = "its kernel was killed, perhaps for want of memory"
+            raise PapermillExecutionError(
+                at, None, nb_man.nb.cells[at].source, DeadKernelError.__name__, said, []
+            ) from None
 
 
 papermill.engines.papermill_engines.register("flowprune", _Engine)
