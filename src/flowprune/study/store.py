@@ -258,8 +258,8 @@ class Store:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", 0)  # the low byte is the kind, a short read is a file cut off
-        if code & 0xFF in OUTSIDE and code != sqlite3.SQLITE_IOERR_SHORT_READ:
+        code = getattr(error, "sqlite_errorcode", 0)  # its low byte is the kind of error
+        if code & 0xFF in OUTSIDE and code != sqlite3.SQLITE_IOERR_SHORT_READ:  # a file cut off
             remedy = "Make room on its disk, see that it can be written to, and run again: its rows are kept."
         else:
             remedy = (
