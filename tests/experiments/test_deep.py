@@ -12,7 +12,9 @@ from flowprune.experiments import deep, depth_costs, depth_study
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.evolution import trajectory
 from flowprune.experiments.nodes import build, operator, prepared
+from flowprune.study.specs import SpecError
 from flowprune.study.trials import collect
+from flowprune.training.replicas import propagate
 
 SMALL = "syn-cora?homophily=0.8&n=150"
 
@@ -67,6 +69,40 @@ def test_a_network_before_training_is_read_by_hand():
     assert read["gradient"] == pytest.approx((g0.norm() / g1.norm()).item(), rel=1e-3)
     assert read["loss"] == pytest.approx(loss.item(), rel=1e-3)
     assert read["mu"][-1] == pytest.approx(oversmoothing.coefficient(end[:, 0]).item(), rel=1e-3)
+
+
+class Heat(torch.nn.Module):
+    """A flow that the study does not have: F ← Ā F, ``depth`` times."""
+
+    def __init__(self, depth: int):
+        super().__init__()
+        self.depth = depth
+
+    def trajectory(self, F, adjacency):
+        states = [F]
+        for _ in range(self.depth):
+            states.append(propagate(adjacency, states[-1]))
+        return states
+
+    def forward(self, F, adjacency):
+        return self.trajectory(F, adjacency)[-1]
+
+
+def test_a_network_that_is_registered_is_trained_and_read(monkeypatch):
+    with pytest.raises(SpecError, match=r"model = 'heat' is refused: the networks are gcn, gat, .*, dynamo"):
+        trial("GCN", model="heat")
+    monkeypatch.setitem(deep.NETWORKS, "heat", lambda t, *_: Heat(t.depth))
+    ((_, row),) = DeepTrial.run([trial("GCN", model="heat")])
+    ((_, gcn),) = DeepTrial.run([trial("GCN")])
+    assert (
+        row["sparse"] == gcn["sparse"] and row["dense"] < gcn["dense"]
+    )  # over the same graph, without weights
+    assert row["mu"] == sorted(row["mu"], reverse=True) and len(row["mu"]) == 4
+
+
+def test_every_network_is_compared_and_the_study_has_all_of_them():
+    assert {fields["model"] for fields in depth_study.VARIANTS.values()} == set(deep.NETWORKS)
+    assert depth_study.ADDED == ()
 
 
 def test_marks_are_powers_of_two_and_the_last():

@@ -45,6 +45,22 @@ def test_failure_and_efficiency_draw_a_mark_for_each_network(rows):
     assert len(axis.lines) == len(depth_study.VARIANTS)
 
 
+def test_an_added_network_has_a_panel_a_mark_and_words_of_its_own(rows, monkeypatch):
+    monkeypatch.setitem(depth.PANELS, "added", ("GAT", "mine"))
+    monkeypatch.setattr(depth_study, "ADDED", ("mine",))
+    mine = rows[rows.variant == "DAGNN"].assign(variant="mine", accuracy=12.0)
+    more = pd.concat([rows, mine])
+    for draw in (depth.accuracy, depth.alike):
+        panel = draw(more).axes[4]
+        assert panel.get_title() == "added" and panel.get_legend_handles_labels()[1] == ["GAT", "mine"]
+        assert panel.lines[-1].get_marker() == "P"
+    assert depth.failure(more).axes[0].get_legend_handles_labels()[1][-1] == "mine"
+    line = depth.efficiency(depth_costs.operations(more)).axes[0].lines[-1]
+    assert line.get_label() == "mine" and line.get_marker() == "P" and list(line.get_ydata()) == [12, 12]
+    assert "mine 12 and 12 on" in depth_study.in_words(more)
+    assert list(depth_study.depth_table(more).variant)[-1] == "mine"
+
+
 def test_removed_draws_every_network_that_lost_an_edge(rows):
     pruned = depth_study.removed_edges(rows)
     assert len(pruned) == 8

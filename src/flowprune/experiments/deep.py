@@ -7,12 +7,12 @@ after it, at layers 0, 1, 2, 4, … of every network.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from flowprune.dynamics import oversmoothing
@@ -34,15 +34,61 @@ from flowprune.training.fit import flushed
 from flowprune.training.operations import Operations
 
 Size = Annotated[float, Field(ge=0)]
+Build = Callable[["DeepTrial", Sequence[int], Sequence[float], Tensor], nn.Module]
+
+
+def _steps(t: DeepTrial) -> dict[str, float]:
+    return {"time": t.depth * t.step, "step": t.step}
+
+
+def _attention(t: DeepTrial, rates: Sequence[float]) -> dict[str, Any]:
+    return {"dropout": rates, "heads": t.heads, "residual": t.residual, "step": t.step}
+
+
+NETWORKS: dict[str, Build] = {
+    "gcn": lambda t, seeds, rates, _: GCN(seeds, t.hidden, t.depth, dropout=rates, residual=t.residual),
+    "gat": lambda t, seeds, rates, _: GAT(seeds, t.hidden, t.depth, **_attention(t, rates)),
+    "pairnorm": lambda t, seeds, rates, _: GAT(
+        seeds, t.hidden, t.depth, after=pair_norm, **_attention(t, rates)
+    ),
+    "dropedge": lambda t, seeds, rates, _: GAT(
+        *(seeds, t.hidden, t.depth),
+        normalise=DropEdge(seeds, t.drop_edge, t.heads),
+        **_attention(t, rates),
+    ),
+    "g2": lambda t, seeds, rates, _: GradientGating(seeds, t.hidden, t.depth, dropout=rates, heads=t.heads),
+    "graphcon": lambda t, seeds, rates, _: GraphCON(
+        seeds, t.hidden, "gat", dropout=rates, heads=t.heads, **_steps(t)
+    ),
+    "dagnn": lambda t, seeds, rates, _: DAGNN(seeds, t.hidden, t.depth),
+    "graff": lambda t, seeds, rates, _: GRAFF(seeds, t.hidden, t.structure, **_steps(t)),
+    "dynamo": lambda t, seeds, rates, operator: DynamoGAT(
+        seeds, t.hidden, t.depth, operator, t.rule(), **_attention(t, rates)
+    ),
+}
+"""The networks by name. Each is built from a trial, the seeds and rates of dropout of its replicas, and its operator.
+
+One that is no variant of the study stands in the depth comparison under its own name.
+
+:meta hide-value:
+"""
+
+
+def _known(model: str) -> str:
+    if model not in NETWORKS:
+        names = {"networks": ", ".join(NETWORKS)}
+        raise PydanticCustomError("network", "the networks are {networks}", names)
+    return model
 
 
 @spec
 class DeepTrial(NodeTrial):
     """Train a network of ``depth`` layers and read it before and after.
 
-    ``residual`` with ``step`` speaks of GAT and DYNAMO-GAT: F + τ · update in place of the update. GRAFF and GraphCON
-    take ``depth`` steps of length ``step``. ``drop_edge`` speaks of "dropedge", and the fields from ``sign`` on are
-    those of :class:`~flowprune.pruning.dynamo.Dynamo`, for "dynamo". "pairnorm" and "dropedge" are GATs as well.
+    ``model`` is a name of :data:`NETWORKS`. ``residual`` with ``step`` speaks of GAT and DYNAMO-GAT: F + τ · update in
+    place of the update. GRAFF and GraphCON take ``depth`` steps of length ``step``. ``drop_edge`` speaks of "dropedge",
+    and the fields from ``sign`` on are those of :class:`~flowprune.pruning.dynamo.Dynamo`, for "dynamo". "pairnorm" and
+    "dropedge" are GATs as well.
     """
 
     experiment: ClassVar[str] = "deep"
@@ -50,7 +96,7 @@ class DeepTrial(NodeTrial):
     # a network at the edge of training moves with the rounding of another processor
     tolerance: ClassVar[dict[str, float]] = {"test_accuracy": 0.1, "val_accuracy": 0.1}
 
-    model: Literal["gcn", "gat", "pairnorm", "dropedge", "g2", "graphcon", "dagnn", "graff", "dynamo"]
+    model: Annotated[str, AfterValidator(_known)]
     hidden: Count = 32
     drop_edge: Rate = 0.3
     sign: Literal["minus", "plus", "correlation", "none"] = "minus"
@@ -73,26 +119,7 @@ class DeepTrial(NodeTrial):
         return super().weight() * self.depth
 
     def flow(self, seeds: Sequence[int], rates: Sequence[float], operator: Tensor) -> nn.Module:
-        d, depth, heads = self.hidden, self.depth, self.heads
-        gat = partial(
-            GAT, seeds, d, depth, dropout=rates, heads=heads, residual=self.residual, step=self.step
-        )
-        steps = {"time": depth * self.step, "step": self.step}
-        made = {
-            "gcn": lambda: GCN(seeds, d, depth, dropout=rates, residual=self.residual),
-            "gat": gat,
-            "pairnorm": lambda: gat(after=pair_norm),
-            "dropedge": lambda: gat(normalise=DropEdge(seeds, self.drop_edge, heads)),
-            "g2": lambda: GradientGating(seeds, d, depth, dropout=rates, heads=heads),
-            "graphcon": lambda: GraphCON(seeds, d, "gat", dropout=rates, heads=heads, **steps),
-            "dagnn": lambda: DAGNN(seeds, d, depth),
-            "graff": lambda: GRAFF(seeds, d, self.structure, **steps),
-            "dynamo": lambda: DynamoGAT(
-                *(seeds, d, depth, operator, self.rule()),
-                **{"dropout": rates, "heads": heads, "residual": self.residual, "step": self.step},
-            ),
-        }
-        return made[self.model]()
+        return NETWORKS[self.model](self, seeds, rates, operator)
 
     @classmethod
     def batch_size(cls, trials: Sequence[Self]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from flowprune.experiments.deep import DeepTrial
+from flowprune.experiments.deep import NETWORKS, DeepTrial
 from flowprune.flows.attention import GAT
 from flowprune.flows.dynamo import DynamoGAT
 from flowprune.graphs import load
@@ -34,6 +34,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "DYNAMO (corr)": {"model": "dynamo", "sign": "correlation"},
     "DYNAMO (−), small steps": {"model": "dynamo", "sign": "minus", "residual": True, "slow": True},
 }
+ADDED = tuple(name for name in NETWORKS if name not in {fields["model"] for fields in VARIANTS.values()})
+if taken := [name for name in ADDED if name in VARIANTS]:
+    raise ValueError(f"network {taken[0]!r}: a variant of the study has this name; allowed is any other")
+VARIANTS |= {name: {"model": name} for name in ADDED}  # under their own names
+
 DEPTHS = (2, 4, 8, 16, 32, 64, 128)
 TRAINING = {
     "lr": 0.005,
@@ -237,14 +242,14 @@ def depth_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_words(rows: pd.DataFrame) -> str:
-    """The accuracies of the plain and the pruned GAT at both ends, for a figure's alternative text."""
+    """The accuracies of the plain and the pruned GAT, and of added networks, at both ends, for an alternative text."""
     summary = by_depth(rows)
     ends = summary.layers.min(), summary.layers.max()
     told = []
     for graph, part in summary.groupby("graph", sort=False):
-        for variant in ("GAT", *READINGS, SLOW_PAIR[0]):
-            mean = part[part.variant == variant].set_index("layers")["mean"]
-            told.append(f"{variant} {mean[ends[0]]:.0f} and {mean[ends[1]]:.0f}")
+        means = part.pivot(index="variant", columns="layers", values="mean")[list(ends)].dropna()
+        named = [v for v in ("GAT", *READINGS, SLOW_PAIR[0], *ADDED) if v in means.index]
+        told += ["{} {:.0f} and {:.0f}".format(variant, *means.loc[variant]) for variant in named]
         told[-1] += f" on {graph}"
     return f"Per cent with {ends[0]} and {ends[1]} layers: {', '.join(told)}."
 

@@ -78,11 +78,12 @@ def measured_on(dataset: str, component: str, self_loops: bool) -> tuple[Graph, 
 def trajectory(flow: nn.Module | None, F0: Tensor, adjacency: Tensor) -> list[Tensor]:
     """F(0), …, F(T) in evaluation mode, each ``[n, R, d]``; of a perceptron F(0) alone.
 
-    Raises TypeError for a flow whose states are not known.
+    A flow with a method ``trajectory(F0, adjacency)`` says them itself. Raises TypeError for one whose states are not
+    known.
     """
     if flow is None:
         return [F0]
-    if isinstance(flow, GRAFF):
+    if hasattr(flow, "trajectory"):
         return flow.trajectory(F0, adjacency)
     states: list[Tensor] = []
     # nothing drops out in evaluation mode, so what enters a layer is the state
@@ -103,7 +104,7 @@ def entered(flow: nn.Module) -> Sequence[nn.Module]:
         return [flow.dropout]
     if isinstance(flow, DAGNN):
         return [flow.gate]
-    raise TypeError(f"the states of {type(flow).__name__} cannot be read")
+    raise TypeError(f"the states of {type(flow).__name__} cannot be read: it has no method trajectory")
 
 
 def predictions(graph: Graph, predicted: Tensor, test: Tensor) -> dict[str, Any]:

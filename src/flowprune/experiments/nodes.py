@@ -28,8 +28,7 @@ from flowprune.training.fit import chunk_size, evaluated, fit
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
-# models that always have unit self-loops; those from "pairnorm" on are deep networks
-LOOPED = ("gcn", "gat", "grand", "graphcon", "pairnorm", "dropedge", "g2", "dagnn", "dynamo")
+BARE = ("graff", "graff-local", "mlp")  # no unit self-loops, unless a trial asks for them
 PER_REPLICA = ("split", "seed", "lr", "weight_decay", "dropout", "input_dropout")
 
 
@@ -256,7 +255,7 @@ def operator(graph: Graph, trial: NodeTrial) -> Tensor:
     """What the trial's flow moves over: Δ for CGNN, Ā for the others, with unit self-loops where the trial has them."""
     if trial.model == "cgnn":
         return graph.laplacian
-    loops = trial.model in LOOPED or trial.self_loops
+    loops = trial.model not in BARE or trial.self_loops
     return (graph.with_self_loops() if loops else graph).norm_adjacency
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flowprune.experiments.deep import marks
-from flowprune.experiments.depth_study import READINGS, by_depth
+from flowprune.experiments.depth_study import ADDED, READINGS, by_depth
 from flowprune.study.figures import COLOUR, INK
 
 PANELS = {  # which networks share a panel; GAT is in all of them
@@ -19,7 +19,7 @@ PANELS = {  # which networks share a panel; GAT is in all of them
     "remedies": ("GAT", "residual GAT", "PairNorm", "DropEdge", "G²-GAT"),
     "other flows": ("GAT", "GAT, small steps", "GraphCON", "DAGNN", "GRAFF"),
     "pruned": ("GAT", *READINGS, "DYNAMO (−), small steps"),
-}
+} | ({"added": ("GAT", *ADDED)} if ADDED else {})
 STYLE = {  # networks of one family share a colour and differ in line and marker
     "GCN": ("GCN", "-o"),
     "GAT": ("GAT", "-s"),
@@ -39,7 +39,8 @@ STYLE = {  # networks of one family share a colour and differ in line and marker
 
 
 def _style(variant: str) -> dict[str, object]:
-    model, line = STYLE[variant]
+    """Of a network that was added: the colour of its name, and a marker that no other has."""
+    model, line = STYLE.get(variant, (variant, "-P"))
     return {"color": COLOUR[model], "linestyle": line[:-1], "marker": line[-1], "markersize": 4}
 
 
@@ -66,7 +67,7 @@ def accuracy(rows: pd.DataFrame) -> Figure:
             for variant in variants:
                 part = summary[(summary.graph == graph) & (summary.variant == variant)].sort_values("layers")
                 axis.plot(part.layers, part["mean"], label=variant, lw=1.4, **_style(variant))
-                axis.vlines(part.layers, part.low, part.high, color=COLOUR[STYLE[variant][0]], lw=0.9)
+                axis.vlines(part.layers, part.low, part.high, color=_style(variant)["color"], lw=0.9)
             _by_depth(axis, layers)
             axis.tick_params(labelsize=8)
             if graph == graphs[0]:
@@ -96,9 +97,8 @@ def alike(rows: pd.DataFrame) -> Figure:
         for axis, (title, variants) in zip(line, PANELS.items(), strict=True):
             for variant in variants:
                 for _, row in deepest[(deepest.graph == graph) & (deepest.variant == variant)].iterrows():
-                    colour = COLOUR[STYLE[variant][0]]
-                    axis.plot(places, np.maximum(row.mu_at_first, 1e-8), "--", color=colour, lw=1)
                     style = _style(variant) | {"linestyle": "-"}
+                    axis.plot(places, np.maximum(row.mu_at_first, 1e-8), "--", color=style["color"], lw=1)
                     axis.plot(places, np.maximum(row.mu, 1e-8), lw=1.4, label=variant, **style)
             axis.set_yscale("log")
             axis.set_xticks(places[::2], [str(m) for m in layers[::2]])
@@ -121,7 +121,7 @@ def failure(rows: pd.DataFrame) -> Figure:
     fig, axis = plt.subplots(figsize=(7, 3.8))
     for variant in dict.fromkeys(rows.variant):
         here = (rows.variant == variant).to_numpy()
-        colour, marker = COLOUR[STYLE[variant][0]], STYLE[variant][1][-1]
+        colour, marker = _style(variant)["color"], _style(variant)["marker"]
         for filled in (True, False):
             part = here & (learned == filled)
             x, y = np.maximum(left[part], 1e-10), np.clip(gradient[part], 1e-20, 1e20)
