@@ -57,7 +57,7 @@ def list_() -> None:
 @app.command()
 def run(
     notebook: str,
-    p: Annotated[list[str], typer.Option("-p", help="name=value; may be repeated")] = [],  # noqa: B006
+    p: Annotated[list[str], typer.Option("-p", help="name=value, lists with commas; -p for each name")] = [],  # noqa: B006
     params: Annotated[Path | None, typer.Option(help="YAML file of parameters")] = None,
     profile: Annotated[
         Profile, typer.Option(help="the notebook's defaults, or its full profile")
@@ -66,7 +66,7 @@ def run(
 ) -> None:
     """Execute a notebook with these parameters; the executed copy lies in book/executed/."""
     path = notebooks.find(notebook)
-    values = notebooks.settings(path, dict(map(_pair, p)), params, profile)
+    values = notebooks.settings(path, _pairs(p), params, profile)
     own = values != notebooks.for_book(path)  # evidence of a reader's own settings is not the book's evidence
     evidence = project.state() / "evidence" if own else None
     with _bars(path.stem) as (on_cell, file):
@@ -75,11 +75,16 @@ def run(
     out.print(f"Executed: {copy}", soft_wrap=True)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise notebooks.NotebookError(f"-p {text!r} is not name=value")
-    return name.strip(), value.strip()
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = map(str.strip, text.partition("="))
+        if not equals:
+            raise notebooks.NotebookError(f"-p {text!r} is not name=value")
+        if name in pairs:
+            raise notebooks.NotebookError(f"-p {name} is given twice; a list has commas, -p {name}=2,4")
+        pairs[name] = value
+    return pairs
 
 
 @contextmanager

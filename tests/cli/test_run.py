@@ -68,6 +68,7 @@ def test_progress_over_cells_is_shown(small_project, flowprune):
         (["tiny", "-p", "residual=1"], ["residual must be bool", "true or false", "'1'"]),
         (["tiny", "-p", "depths=2,x"], ["depths must be list of int", "'x'"]),
         (["tiny", "-p", "depths="], ["depths must be list of int", "[]"]),
+        (["tiny", "-p", "depths=2", "-p", "depths=4"], ["-p depths is given twice", "-p depths=2,4"]),
         (["tiny", "--profile", "full"], ["tiny.yaml", "no such parameter file"]),
     ],
 )

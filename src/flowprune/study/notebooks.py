@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
 import shutil
@@ -239,3 +240,6 @@ class _Engine(papermill.engines.NBClientEngine):
 
 
 papermill.engines.papermill_engines.register("flowprune", _Engine)
+logging.getLogger("papermill").setLevel(
+    logging.ERROR
+)  # it warns of values that hold a "=", as names of graphs do
