@@ -1,5 +1,8 @@
 """The networks of the chapter on diagnosis, the reader's own model, and the figure."""
 
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -51,6 +54,10 @@ def test_ones_own_model_is_read_from_a_file_or_refused(tmp_path, data):
         checkup.own(tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"is missing; allowed is a file written by torch.save"):
         checkup.own(tmp_path / "none.pt")
+    script = "from torch import nn, save\nclass Deep(nn.Linear): ...\nsave(Deep(2, 2), 'script.pt')"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    with pytest.raises(ValueError, match=r"script.pt names a class that cannot be imported \(.*Deep"):
+        checkup.own(tmp_path / "script.pt")
 
 
 def test_the_figure_names_every_network_and_its_findings(data):

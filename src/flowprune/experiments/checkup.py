@@ -30,11 +30,17 @@ def as_data(graph: Graph, split: int = 0) -> Data:
 def own(path: str | Path) -> nn.Module:
     """The module in a file of one's own. Reading it runs code from the file.
 
-    Raises ValueError when there is no such file or it holds no module.
+    Raises ValueError when there is no such file, its class cannot be imported, or it holds no module.
     """
     if not Path(path).is_file():
         raise ValueError(f"model {path} is missing; allowed is a file written by torch.save(model, path)")
-    model = torch.load(path, weights_only=False, map_location="cpu")
+    try:
+        model = torch.load(path, weights_only=False, map_location="cpu")
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"model {path} names a class that cannot be imported ({error}); allowed is one from a module in the "
+            "folder where you start, installed, or on PYTHONPATH"
+        ) from error
     if not isinstance(model, nn.Module):
         raise ValueError(
             f"model {path} holds a {type(model).__name__}; allowed is a whole module, torch.save(model, path)"
