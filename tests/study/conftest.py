@@ -10,6 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # worker processes import `sampled` by this path
+collect_ignore = ["sampled.py"]  # collected for doctests it would be a second module with a second `Walk`
 
 
 @pytest.fixture
