@@ -127,6 +127,7 @@ def test_times_by_replicas_have_a_panel_for_each_data_set():
     assert bars == [pytest.approx([90, 120]), pytest.approx([18, 24])]  # plain, ours, of one replica
     said = words(fig)
     assert "ours" in said and "plain" in said and "ms an epoch and replica" in said
+    assert "on digits, ours goes from 20.00 to 4.00 ms" in performance.in_words(pd.DataFrame(rows))
 
 
 def test_show_writes_the_alternative_text(monkeypatch):

@@ -45,6 +45,7 @@ def findings() -> list[Finding]:
         except (KeyError, ValueError) as error:
             raise ClaimError(f"findings.yaml, {entry['title']!r}: no such number ({error})") from None
         told = re.sub(r"(?<![\w.-])-(?=\d)", "−", told.strip())
+        told = re.sub(r"(?<=\d)%", " %", told)
         chapter = ledger[next(iter(entry["claims"]))]["chapter"]
         found.append(Finding(entry["title"], told, entry["claims"], chapter))
     return found
