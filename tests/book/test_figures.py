@@ -156,5 +156,5 @@ def test_models_differ_under_every_vision(vision):
 
 
 def test_an_unknown_model_keeps_its_colour():
-    assert figures.COLOUR["DYNAMO-GAT"] == figures.COLOUR["DYNAMO-GAT"]
-    assert "DYNAMO-GAT" not in figures.COLOUR
+    assert figures.COLOUR["GIN"] == figures.COLOUR["GIN"]
+    assert "GIN" not in figures.COLOUR

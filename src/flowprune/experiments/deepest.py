@@ -1,4 +1,7 @@
-"""What keeps the deepest pruned network from training: one change at a time (claim D7, the bar on Cora)."""
+"""What keeps the deepest pruned network from 80 % on Cora: one change at a time (claim D7).
+
+From the network as printed, from the same with small steps, and from that without pruning.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,24 @@ from flowprune.experiments.depth_costs import passes
 from flowprune.experiments.depth_study import READINGS, SLOW_PAIR, places, trial
 from flowprune.study.stats import mean_interval
 
-PRINTED, SLOW = READINGS[0], SLOW_PAIR[0]
-CHANGES: dict[str, tuple[str, dict[str, Any]]] = {  # the network, and what is changed of it
+PRINTED, (SLOW, UNPRUNED) = READINGS[0], SLOW_PAIR
+WITHOUT = "small steps, no pruning"
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {  # the network, and the one thing that is changed of it
     "as printed": (PRINTED, {}),
-    "no noise": (PRINTED, {"noise": 0.0}),
-    "no dropout": (PRINTED, {"dropout": 0.0}),
-    "no weight decay": (PRINTED, {"weight_decay": 0.0}),
-    "a tenth of the learning rate": (PRINTED, {"lr": 0.0005}),
-    "residual connection": (PRINTED, {"residual": True}),
-    "residual, small steps": (SLOW, {}),
-    "small steps, twice the learning rate": (SLOW, {"lr": 0.01}),
+    "as printed, no noise": (PRINTED, {"noise": 0.0}),
+    "as printed, no dropout": (PRINTED, {"dropout": 0.0}),
+    "as printed, no weight decay": (PRINTED, {"weight_decay": 0.0}),
+    "as printed, a tenth of the learning rate": (PRINTED, {"lr": 0.0005}),
+    "as printed, residual connection": (PRINTED, {"residual": True}),
+    "small steps": (SLOW, {}),
     "small steps, a fifth of r₀": (SLOW, {"rate": 0.02}),
-    "small steps, no pruning": (SLOW, {"rate": 0.0}),
+    "small steps, one shot": (SLOW, {"gradual": False}),
+    WITHOUT: (UNPRUNED, {}),
+    f"{WITHOUT}, no dropout": (UNPRUNED, {"dropout": 0.0}),
+    f"{WITHOUT}, no weight decay": (UNPRUNED, {"weight_decay": 0.0}),
+    f"{WITHOUT}, four times the weight decay": (UNPRUNED, {"weight_decay": 0.002}),
+    f"{WITHOUT}, two fifths of the learning rate": (UNPRUNED, {"lr": 0.002}),
+    f"{WITHOUT}, 64 channels": (UNPRUNED, {"hidden": 64}),
 }
 
 
@@ -35,7 +44,7 @@ def changes(dataset: str, depth: int, *, runs: int = 3, **fields: Any) -> dict[s
     }
 
 
-GRAPHS = {"cornell-corrected": 5}  # published, with the runs of each network
+GRAPHS = {"cora?split=public": 3}  # published, with the runs of each network
 DEPTH = 128
 
 
@@ -60,7 +69,7 @@ def change_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "accuracy": part.accuracy.mean(),
                 "95 % interval": f"{i.lower:.1f} to {i.upper:.1f}" if i else "one run",
                 "learned": f"{part.learned.sum()} of {len(part)}",
-                "edges removed": f"{100 * part.removed.mean():.1f} %",
+                "edges removed": f"{100 * part.removed.mean():.1f} %" if part.removed.notna().all() else "–",
                 "μ left": part.mu.mean(),
             }
         )
@@ -68,12 +77,12 @@ def change_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def reached(rows: pd.DataFrame, bar: float) -> str:
-    """Which changes bring the mean accuracy to ``bar`` points, in a sentence."""
+    """Which networks have a mean accuracy of ``bar`` points, or else the best of all and of the pruned ones."""
     means = rows.groupby("cell", sort=False).accuracy.mean()
-    above = [f"“{name}” ({mean:.1f} %)" for name, mean in means.items() if mean >= bar]
+    named = lambda cells: ", ".join(f"“{name}” ({means[name]:.1f} %)" for name in cells)  # noqa: E731
     first = f"As printed the network has {means.iloc[0]:.1f} %."
-    return (
-        f"{first} {bar:g} % is reached by {', '.join(above)}."
-        if above
-        else f"{first} {bar:g} % is reached by none of these changes."
-    )
+    if above := list(means.index[means >= bar]):
+        return f"{first} {bar:g} % is reached by {named(above)}."
+    pruned = means[[name for name in means.index if WITHOUT not in name]]
+    best = f"the best of all is {named([means.idxmax()])}, the best pruned one {named([pruned.idxmax()])}"
+    return f"{first} {bar:g} % is reached by none of these networks; {best}."

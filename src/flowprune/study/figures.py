@@ -67,6 +67,12 @@ COLOUR: dict[str, str] = _Colours(
         "CGNN": "#0c7800",
         "GRAND": "#a884cc",
         "GraphCON": "#d854fc",
+        "residual GAT": "#825082",
+        "PairNorm": "#5a8246",
+        "DropEdge": "#fa5a6e",
+        "G²-GAT": "#d200d2",
+        "DAGNN": "#506e46",
+        "DYNAMO-GAT": "#f00050",
     }
 )
 """One colour per model for the whole book.
@@ -75,6 +81,9 @@ The colours were found by a search over those with contrast of at least 3:1 on t
 the largest perceptual distance (OKLab) under normal vision and the three simulated colour-vision deficiencies
 of Machado et al. (2009).
 """
+
+READING = {"minus": "#247884", "plus": "#8a6d00", "correlation": "#b4546c"}
+"""One colour per reading of DYNAMO's sign, where figures compare the readings and not models."""
 
 
 def theme() -> None:

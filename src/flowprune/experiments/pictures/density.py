@@ -19,10 +19,10 @@ STYLE = {  # colour of the model, line and marker
     "MLP": ("MLP", ":x"),
     "GCN": ("GCN", "-o"),
     "GAT": ("GAT", "-s"),
-    "DYNAMO (−)": ("GRAND", "-o"),
-    "DYNAMO (corr)": ("GRAND", ":v"),
-    "residual GAT": ("residual GCN", "--s"),
-    "residual DYNAMO (−)": ("GRAFF DD", "--D"),
+    "DYNAMO (−)": ("DYNAMO-GAT", "-o"),
+    "DYNAMO (corr)": ("DYNAMO-GAT", ":v"),
+    "residual GAT": ("residual GAT", "--s"),
+    "residual DYNAMO (−)": ("DYNAMO-GAT", "-.D"),
 }
 DENSITY = ("#c08424", "#5478d8", "#7830fc", "#0c7800")  # one a mean degree, the same in every figure
 DARK = "#111111"  # on light cells, in both themes
@@ -134,7 +134,7 @@ def signal_left(worth: pd.DataFrame) -> Figure:
             best = here.groupby("homophily").best.mean()
             axis.plot(best.clip(upper=3), look, color=DENSITY[0], lw=1.2, label=f"best, {family}")
         x = part.homophily + rng.uniform(-0.02, 0.02, len(part))
-        axis.plot(x, part.left, ".", color=COLOUR["GRAND"], alpha=0.6, label="removed by the rule")
+        axis.plot(x, part.left, ".", color=COLOUR["DYNAMO-GAT"], alpha=0.6, label="removed by the rule")
         axis.plot(part.groupby("homophily").chance.mean(), ":", color=INK, label="removed by chance")
         axis.axhline(1, color=INK, lw=0.7)
         axis.set_title(reading)
@@ -147,7 +147,7 @@ def signal_left(worth: pd.DataFrame) -> Figure:
 def lost_by_degree(degree: np.ndarray, lost: np.ndarray) -> Figure:
     """The share of its edges that a node has lost, over its degree: a dot a node, and means of fifths of them."""
     fig, axis = plt.subplots(figsize=(7, 2.8))
-    axis.plot(degree, 100 * lost, ".", color=COLOUR["GRAND"], alpha=0.5, rasterized=len(degree) > 2000)
+    axis.plot(degree, 100 * lost, ".", color=COLOUR["DYNAMO-GAT"], alpha=0.5, rasterized=len(degree) > 2000)
     for part in np.array_split(np.argsort(degree, kind="stable"), 5):
         ends = degree[part].min(), degree[part].max()
         axis.hlines(100 * lost[part].mean(), *ends, color=INK, lw=2)

@@ -20,21 +20,21 @@ PANELS = {  # which networks share a panel; GAT is in all of them
     "other flows": ("GAT", "GAT, small steps", "GraphCON", "DAGNN", "GRAFF"),
     "pruned": ("GAT", *READINGS, "DYNAMO (−), small steps"),
 } | ({"added": ("GAT", *ADDED)} if ADDED else {})
-STYLE = {  # networks of one family share a colour and differ in line and marker
+STYLE = {  # the colour of the model, and line and marker of each of its variants
     "GCN": ("GCN", "-o"),
     "GAT": ("GAT", "-s"),
-    "residual GAT": ("residual GCN", "-o"),
-    "PairNorm": ("CGNN", "--^"),
-    "DropEdge": ("GRAFF sum", ":v"),
-    "G²-GAT": ("GRAFF neg-prod", "-D"),
-    "GAT, small steps": ("residual GCN", "--o"),
+    "residual GAT": ("residual GAT", "-o"),
+    "PairNorm": ("PairNorm", "--^"),
+    "DropEdge": ("DropEdge", ":v"),
+    "G²-GAT": ("G²-GAT", "-D"),
+    "GAT, small steps": ("residual GAT", "--o"),
     "GraphCON": ("GraphCON", "-^"),
-    "DAGNN": ("GRAFF prod", "-v"),
+    "DAGNN": ("DAGNN", "-v"),
     "GRAFF": ("GRAFF diag", "-D"),
-    "DYNAMO (−)": ("GRAND", "-o"),
-    "DYNAMO (+)": ("GRAND", "--^"),
-    "DYNAMO (corr)": ("GRAND", ":v"),
-    "DYNAMO (−), small steps": ("GRAFF DD", "-D"),
+    "DYNAMO (−)": ("DYNAMO-GAT", "-o"),
+    "DYNAMO (+)": ("DYNAMO-GAT", "--^"),
+    "DYNAMO (corr)": ("DYNAMO-GAT", ":v"),
+    "DYNAMO (−), small steps": ("DYNAMO-GAT", "-.D"),
 }
 
 
@@ -169,7 +169,7 @@ def saving(saved: pd.DataFrame) -> Figure:
     axis.plot(share, 1 - share, color=INK, lw=1)
     axis.fill_between(share, 0.8 * (1 - share), 1.2 * (1 - share), color=INK, alpha=0.12, lw=0)
     axis.plot(saved.removed, saved.entries, "x", color=INK, label="stored entries")
-    axis.plot(saved.removed, saved.time, "o", color=COLOUR["GRAND"], alpha=0.8, label="time")
+    axis.plot(saved.removed, saved.time, "o", color=COLOUR["DYNAMO-GAT"], alpha=0.8, label="time")
     axis.set_xlabel("share of edges removed")
     axis.set_ylabel("after pruning / before")
     axis.set_ylim(0, 1.25)
@@ -186,7 +186,7 @@ def removed(pruned: pd.DataFrame) -> Figure:
         for place, variant in enumerate(READINGS):
             x = pruned[pruned.variant == variant][what].astype(float)
             y = place + rng.uniform(-0.2, 0.2, len(x))
-            axis.plot(x, y, ".", color=COLOUR["GRAND"], alpha=0.6)
+            axis.plot(x, y, ".", color=COLOUR["DYNAMO-GAT"], alpha=0.6)
             if len(x):
                 axis.plot([x.mean()] * 2, [place - 0.35, place + 0.35], color=INK, lw=2)
         axis.axvline(0, color=INK, lw=0.8, ls=":")

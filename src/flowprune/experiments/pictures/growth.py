@@ -14,12 +14,12 @@ from flowprune.experiments.growth import MODELS, nodes
 from flowprune.experiments.growth_study import NAMES, PHASES
 from flowprune.study.figures import COLOUR, INK
 
-MODEL = {"gat": COLOUR["GAT"], "dynamo": COLOUR["GRAND"]}  # DYNAMO has its colour of the chapter on depth
+MODEL = {"gat": COLOUR["GAT"], "dynamo": COLOUR["DYNAMO-GAT"]}
 LEARNERS = {  # label and line of every model whose accuracy is drawn
     "mlp": ("MLP", COLOUR["MLP"], "v:"),
     "gat": (NAMES["gat"], COLOUR["GAT"], "s-"),
-    "dynamo": (NAMES["dynamo"], COLOUR["GRAND"], "o-"),
-    "one shot": ("pruned at once", COLOUR["GRAND"], "^--"),
+    "dynamo": (NAMES["dynamo"], COLOUR["DYNAMO-GAT"], "o-"),
+    "one shot": ("pruned at once", COLOUR["DYNAMO-GAT"], "^--"),
 }
 
 

@@ -17,7 +17,7 @@ from scipy import stats
 from flowprune.experiments.theory.noise import laplacian, noisy_layers, pair_scores, walk
 from flowprune.experiments.theory.pruning_rate import Scene, turning_point
 from flowprune.graphs import Graph
-from flowprune.study.figures import COLOUR, INK
+from flowprune.study.figures import COLOUR, INK, READING
 
 RULE = {  # line and colour of every rule of keeping edges
     "noise-prune": ("o-", "#247884"),
@@ -25,7 +25,7 @@ RULE = {  # line and colour of every rule of keeping edges
     "evenly": ("D:", "#846060"),
     "removed by noise-prune's score": ("^-.", "#b4546c"),
 }
-SIGN = {"minus": ("o-", "#247884"), "plus": ("s--", "#8a6d00"), "correlation": ("D:", "#b4546c")}
+SIGN = dict(zip(READING, zip(("o-", "s--", "D:"), READING.values(), strict=True), strict=True))
 
 
 def scores_by_layer(graph: Graph, layers: Sequence[int], channels: int, seed: int) -> Figure:

@@ -16,9 +16,9 @@ from flowprune.experiments.theory.noise import walk
 from flowprune.experiments.theory.pruned_spectrum import SIGNS, Layer, gap, moduli, rank, state
 from flowprune.graphs import Graph
 from flowprune.pruning.dynamo import Dynamo, edge_covariance
-from flowprune.study.figures import COLOUR, INK
+from flowprune.study.figures import COLOUR, INK, READING
 
-SIGN = {"minus": ("o", "#247884"), "plus": ("s", "#8a6d00"), "correlation": ("D", "#b4546c")}
+SIGN = dict(zip(READING, zip(("o", "s", "D"), READING.values(), strict=True), strict=True))
 ROWS = ("full", "pruned", "recalibrated")
 
 

@@ -20,7 +20,7 @@ def strengths(rules: Mapping[str, Dynamo]) -> Figure:
     one = torch.ones_like(ρ)
     fig, axis = plt.subplots(figsize=(7, 3))
     for (name, rule), line in zip(rules.items(), ("-", "--", ":"), strict=False):
-        axis.plot(ρ, rule.score((one, one, ρ)), line, color=COLOUR["GRAND"], label=name)
+        axis.plot(ρ, rule.score((one, one, ρ)), line, color=COLOUR["DYNAMO-GAT"], label=name)
     axis.set_xlabel("correlation of the two ends")
     axis.set_ylabel("score of the edge")
     axis.legend(loc="upper center")
@@ -33,9 +33,11 @@ def ablation(found: Mapping[str, pd.DataFrame]) -> Figure:
     for axis, (name, table) in zip(axes[0], found.items(), strict=True):
         places = range(len(table))[::-1]
         clear = table["adj. p"] < 0.05
-        axis.hlines(places, table.lower, table.upper, color=COLOUR["GRAND"], lw=1.6)
-        faces = [COLOUR["GRAND"] if c else "none" for c in clear]
-        axis.scatter(table.difference, places, s=30, facecolors=faces, edgecolors=COLOUR["GRAND"], zorder=3)
+        axis.hlines(places, table.lower, table.upper, color=COLOUR["DYNAMO-GAT"], lw=1.6)
+        faces = [COLOUR["DYNAMO-GAT"] if c else "none" for c in clear]
+        axis.scatter(
+            table.difference, places, s=30, facecolors=faces, edgecolors=COLOUR["DYNAMO-GAT"], zorder=3
+        )
         axis.axvline(0, color=INK, lw=0.8, ls=":")
         axis.set_yticks(list(places), table.change)
         axis.set_title(name)

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from flowprune.experiments.transformer import AT_ONCE, CONTROL, REPORTED, setting
-from flowprune.study.figures import COLOUR, INK
+from flowprune.study.figures import COLOUR, INK, READING
 from flowprune.study.stats import mean_interval
 
-STYLE = {
-    "minus": ("GRAND", "o"),
-    "plus": ("GRAFF sum", "^"),
-    "correlation": ("GRAFF DD", "v"),
-    CONTROL: ("MLP", "s"),
-    AT_ONCE: ("GraphCON", "D"),
+STYLE = {  # colour and marker
+    "minus": (READING["minus"], "o"),
+    "plus": (READING["plus"], "^"),
+    "correlation": (READING["correlation"], "v"),
+    CONTROL: (COLOUR["MLP"], "s"),
+    AT_ONCE: (COLOUR["DYNAMO-GAT"], "D"),
 }
 
 
@@ -53,8 +53,8 @@ def gains(found: pd.DataFrame) -> Figure:
     for place, (graph, pairs) in enumerate(reversed(settings)):
         part = found[(found.graph == graph) & (found.pairs == pairs)].set_index("variant")
         for name, offset in zip(names, offsets, strict=True):
-            (model, marker), line = STYLE[name], part.loc[name]
-            colour, y = COLOUR[model], place + offset
+            (colour, marker), line = STYLE[name], part.loc[name]
+            y = place + offset
             axis.hlines(y, line.lower, line.upper, color=colour, lw=1.5)
             face = colour if line["adj. p"] < 0.05 else "white"
             label = name if place == 0 else None
@@ -87,10 +87,10 @@ def distances(rows: pd.DataFrame) -> Figure:
         parts = pruned[pruned.graph == graph].groupby("variant", sort=False)
         for offset, (name, part) in zip(np.linspace(-0.16, 0.16, len(parts)), parts, strict=True):
             means = [mean_interval(x) for x in 100 * np.array(part.removed_by_hop.tolist()).T]
-            (model, marker), x = STYLE[name], np.arange(1, len(means) + 1) + offset
-            axis.vlines(x, [i.lower for i in means], [i.upper for i in means], color=COLOUR[model], lw=0.9)
+            (colour, marker), x = STYLE[name], np.arange(1, len(means) + 1) + offset
+            axis.vlines(x, [i.lower for i in means], [i.upper for i in means], color=colour, lw=0.9)
             y, label = [i.mean for i in means], name if graph == graphs[0] else None
-            axis.plot(x, y, marker=marker, color=COLOUR[model], lw=1.2, ms=4, label=label)
+            axis.plot(x, y, marker=marker, color=colour, lw=1.2, ms=4, label=label)
         last = len(means)
         axis.set_xticks(range(1, last + 1), [*map(str, range(1, last)), f"≥{last}"])
         axis.set_title(graph.split("?")[0])
