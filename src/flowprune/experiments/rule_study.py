@@ -82,7 +82,7 @@ def study() -> list[DeepTrial]:
     cells: list[Mapping[Any, Sequence[DeepTrial]]] = []
     for d in GRAPHS:
         cells += [ablation(d, "plain", 8), ablation(d, "small steps", 16)]
-        cells += [rates(d, 8, runs=3), sensitivity(d, 8, runs=3)]
+        cells += [rates(d, 8, runs=3), sensitivity(d, 8, runs=12)]
     return list({t.key: t for c in cells for part in c.values() for t in part}.values())
 
 
