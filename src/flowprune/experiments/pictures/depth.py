@@ -27,14 +27,14 @@ STYLE = {  # the colour of the model, and line and marker of each of its variant
     "PairNorm": ("PairNorm", "--^"),
     "DropEdge": ("DropEdge", ":v"),
     "G²-GAT": ("G²-GAT", "-D"),
-    "GAT, small steps": ("residual GAT", "--o"),
+    "GAT, small steps": ("residual GAT", "--X"),
     "GraphCON": ("GraphCON", "-^"),
     "DAGNN": ("DAGNN", "-v"),
     "GRAFF": ("GRAFF diag", "-D"),
     "DYNAMO (−)": ("DYNAMO-GAT", "-o"),
     "DYNAMO (+)": ("DYNAMO-GAT", "--^"),
     "DYNAMO (corr)": ("DYNAMO-GAT", ":v"),
-    "DYNAMO (−), small steps": ("DYNAMO-GAT", "-.D"),
+    "DYNAMO (−), small steps": ("DYNAMO-GAT", "-.X"),
 }
 
 
