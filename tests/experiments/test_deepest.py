@@ -1,0 +1,44 @@
+"""One change at a time to the deepest pruned network."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from flowprune.experiments import deepest, rule_study
+from flowprune.study.trials import collect
+
+SMALL = "syn-cora?homophily=0.8&n=150"
+
+
+def test_every_network_differs_from_its_start_by_the_change_alone():
+    cells = deepest.changes(SMALL, 64, runs=1, epochs=1)
+    starts = ("as printed", "small steps", deepest.WITHOUT)
+    for name, (_, change) in deepest.CHANGES.items():
+        (t,), (start,) = cells[name], cells[[s for s in starts if name.startswith(s)][-1]]
+        assert {k: v for k, v in t.fields.items() if start.fields[k] != v} == change
+
+
+def test_rows_of_the_unpruned_network_are_told_without_removed_edges():
+    cells = {n: c for n, c in deepest.changes(SMALL, 2, runs=2, epochs=2).items() if "steps" in n}
+    rows = rule_study.read(cells, collect([t for c in cells.values() for t in c], executor="local"))
+    told = deepest.change_table(rows).set_index("network")
+    assert told.loc[deepest.WITHOUT, "edges removed"] == "–"
+    assert told.loc["small steps, one shot", "edges removed"] == "19.9 %"  # at most a fifth, and whole edges
+    assert told.loc["small steps", "accuracy"] == pytest.approx(
+        rows[rows.cell == "small steps"].accuracy.mean()
+    )
+
+
+def rows(means: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame([{"cell": n, "accuracy": m + d} for n, m in means.items() for d in (-1.0, 1.0)])
+
+
+def test_the_networks_that_reach_the_bar_are_named_or_the_best_ones():
+    table = rows({"as printed": 20.0, "small steps": 71.0, deepest.WITHOUT: 81.0})
+    assert deepest.reached(table, 80) == (
+        "As printed the network has 20.0 %. 80 % is reached by “small steps, no pruning” (81.0 %)."
+    )
+    assert deepest.reached(table, 90).endswith(
+        "the best of all is “small steps, no pruning” (81.0 %), the best pruned one “small steps” (71.0 %)."
+    )
