@@ -172,8 +172,26 @@ def test_evidence_of_cost_gating_dagnn_and_removal():
     assert (found["fall"], found["rate"]) == (pytest.approx(5), pytest.approx(1))
     cost = depth_costs.cost_evidence(table)
     assert cost["share"] == 0 and cost["most"] == pytest.approx(1) and cost["ours"] == pytest.approx(129 / 3)
-    removal = depth_study.removal_evidence(table)
-    assert removal["networks"] == 48 and removal["minus_upper"] == pytest.approx(-0.2)
+
+
+def test_evidence_of_removal_is_counted_by_graph():
+    table = rows({}).assign(spread=lambda t: 0.01 * t.run)
+    table["cosine_removed"] += table.spread  # 0.3 against 0.5
+    table.loc[(table.graph == "b") & (table.variant == "DYNAMO (−)"), "cosine_removed"] += 0.5
+    table.loc[(table.graph == "b") & (table.variant == "DYNAMO (+)"), "cosine_removed"] += 0.19
+    found = depth_study.removal_evidence(table)
+    assert (found["graphs"], found["networks"]) == (2, 48)
+    assert (found["minus_less"], found["minus_more"]) == (0.5, 0.5)
+    assert (found["plus_less"], found["plus_more"]) == (0.5, 0.0)
+    assert found["correlation_less"] == 1 and found["condition"] == "reading minus on a"
+
+
+def test_fresh_runs_are_no_run_of_the_grid():
+    assert max(depth_study.GRAPHS.values()) <= depth_study.FRESH
+    for d in depth_study.GRAPHS:
+        fresh = {t.key for part in depth_study.removing(d).values() for t in part}
+        grid = {t.key for part in depth_study.grid(d, runs=5).values() for t in part}
+        assert len(fresh) == 30 and not fresh & grid
 
 
 def test_a_trial_of_two_variants_counts_for_both():
