@@ -38,9 +38,9 @@ def turning(graph: Graph, b: float, time: float, seed: int) -> Figure:
         _paths(axis, torch.stack(states).numpy(), title)
         energies = [total_energy(graph, G, W, zero).item() for G in states]
         style = {"lw": 5, "alpha": 0.35} if W is still else {"ls": "--", "lw": 1.6}
-        axes[2].plot(times, energies, color=INK, **style)
-        place = (0.25, 0.8) if W is still else (0.25, 0.68)
-        axes[2].annotate(f"{'—' if W is still else '- -'} {title}", place, xycoords="axes fraction")
+        axes[2].plot(times, energies, color=INK, label=title, **style)
+    axes[0].set_ylabel("channel 2")
+    axes[2].legend(loc="upper right", handlelength=1)
     axes[2].set(title="E_tot(F/‖F‖)", xlabel="time t")
     return fig
 
@@ -108,7 +108,7 @@ def obedience(frame: pd.DataFrame) -> Figure:
             low, high = own["mean"] - 1.96 * own["sem"], own["mean"] + 1.96 * own["sem"]
             axis.fill_between(own.index, low, high, color=INK, alpha=0.18, lw=0)
             place = (own.index[1], own["mean"].iloc[1])
-            axis.annotate(f"Ω = {Ω}", place, (0, 7 if Ω == "W" else -20), textcoords="offset points")
+            axis.annotate(f"Ω = {Ω}", place, (0, 7 if Ω == "W" else -24), textcoords="offset points")
         axis.set(title=title, xlabel="time · ‖W‖", ylim=(0, 112), yticks=range(0, 101, 20))
     axes[0].set_ylabel("edges that obey (%)")
     return fig

@@ -27,6 +27,7 @@ LOW, MIDDLE, HIGH = (
     "#8073ac",
 )  # smooth is orange, rough is purple; ink reads on both in both themes
 ENERGY = LinearSegmentedColormap.from_list("energy", [LOW, MIDDLE, HIGH])
+ON_MAP = "#1a1a1a"  # marks on a pale map, dark in both themes, where INK would turn light
 OUTLINE = [withStroke(linewidth=5, foreground=PAPER)]
 
 
@@ -42,14 +43,14 @@ def modes(graph: Graph, mixings: Sequence[Sequence[float]]) -> Figure:
     for axis, eigenvalues in zip(axes, mixings, strict=True):
         axis.pcolormesh(λ, w, w * (1 - λ), cmap="RdBu", vmin=-2.6, vmax=2.6, rasterized=True)
         axis.contour(
-            λ, w, w * (1 - λ), levels=np.arange(-1.2, 1.3, 0.3), colors=INK, linewidths=0.4, alpha=0.5
+            λ, w, w * (1 - λ), levels=np.arange(-1.2, 1.3, 0.3), colors=ON_MAP, linewidths=0.4, alpha=0.5
         )
         μ = rates(s, _diagonal(*eigenvalues))
         row, k = divmod(int(μ.argmax()), μ.shape[1])
         for value in sorted(eigenvalues):
-            axis.plot(s.λ, np.full(s.λ.shape, value), "o", color=INK, ms=3.2)
+            axis.plot(s.λ, np.full(s.λ.shape, value), "o", color=ON_MAP, ms=3.2)
         at = (s.λ[row].item(), sorted(eigenvalues)[k])
-        axis.plot(*at, "o", ms=15, mfc="none", mec=INK, mew=1.8)
+        axis.plot(*at, "o", ms=15, mfc="none", mec=ON_MAP, mew=1.8)
         end = "high" if s.highest[row] else "low"
         axis.set(
             title=f"{end} frequency wins, rate {μ.max().item():.2f}",
@@ -116,7 +117,7 @@ def phase_diagram(graphs: Mapping[str, Graph], points: int, time: float) -> tupl
                 zmin=0,
                 zmax=1,
                 colorscale=[[0, LOW], [0.5, MIDDLE], [1, HIGH]],
-                colorbar={"title": {"text": "energy / (ρ/2)"}},
+                colorbar={"title": {"text": "energy / (ρ/2)", "side": "right"}},
                 hovertemplate="largest %{x}, smallest %{y}: %{z}<extra></extra>",
             ),
             go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 3}, hoverinfo="skip"),
@@ -162,7 +163,7 @@ def step_sizes(graph: Graph, most: float) -> Figure:
     fig, (axis, other) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=(3, 2))
     axis.plot(size, np.abs(1 - size), "--", color=LOW)
     axis.plot(size, 1 + size * (s.ρ - 1), color=HIGH)
-    axis.annotate("lowest: |1 − τ|λ₋||", (2.2, 1.2), (10, -14), textcoords="offset points")
+    axis.annotate("lowest: |1 − τ|λ₋||", (2.2, 1.2), (2, -14), textcoords="offset points")
     axis.annotate("highest: 1 + τρ₋", (1.0, s.ρ), (-36, 30), textcoords="offset points")
     for x in np.linspace(0.3, most - 0.1, 25):
         W = _diagonal(-x)
@@ -236,7 +237,9 @@ def small_systems(systems: Mapping[str, tuple[Graph, Tensor]]) -> Figure:
         axis.scatter(*xy.T, c=value, cmap=ENERGY, vmin=-1, vmax=1, s=260, edgecolors=INK, zorder=2)
         for (x, y), v in zip(xy, value, strict=True):
             away = (0, -24) if len(xy) == 2 else (28 * x, 24 * y - 4)
-            axis.annotate(f"{v:+.1f}", (x, y), away, textcoords="offset points", ha="center")
+            axis.annotate(
+                f"{v:+.1f}".replace("-", "−"), (x, y), away, textcoords="offset points", ha="center"
+            )
         axis.set(title=name, xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal")
         axis.axis("off")
     return fig

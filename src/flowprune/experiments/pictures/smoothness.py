@@ -49,10 +49,8 @@ def two_energies(graphs: Mapping[str, Graph], time: float, seed: int) -> Figure:
         normalised = np.array([normalised_energy(graph, direction).item() for direction, _ in states])
         log_norm = np.array([log_norm for _, log_norm in states])
         for axis, values in zip(axes, (normalised * np.exp(2 * log_norm), normalised), strict=True):
-            axis.semilogy(times, np.maximum(values, 1e-16), style, color=INK)
-            axis.annotate(
-                name, (times[-1], max(values[-1], 1e-16)), (-4, 5), textcoords="offset points", ha="right"
-            )
+            axis.semilogy(times, np.maximum(values, 1e-16), style, color=INK, label=name)
+    axes[0].legend(loc="upper left")
     axes[0].set_title("E_Dir(F(t))")
     axes[1].set_title("E_Dir(F(t) / ‖F(t)‖)")
     for axis in axes:

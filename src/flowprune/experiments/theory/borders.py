@@ -47,7 +47,7 @@ def measured(seed: int = 0) -> pd.DataFrame:
         rows.append(
             {
                 "case": name,
-                "eigenvalues of W": ", ".join(f"{x:g}" for x in w),
+                "eigenvalues of W": ", ".join(f"{x:g}" for x in w).replace("-", "−"),
                 "ρ_Δ": graph.rho,
                 "source says": SAYS[(margin > TOLERANCE) - (margin < -TOLERANCE)],
                 "energy / (ρ_Δ/2)": abs(reached(graph, W, start(graph, 2, seed))),
