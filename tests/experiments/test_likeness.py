@@ -40,6 +40,6 @@ def test_generated_and_published_are_compared_on_the_levels_they_share():
         warnings.simplefilter("error")
         table = likeness.beside_published(generated, published[published.level < 1]).set_index("variant")
     assert table.loc["sum", "difference"] == pytest.approx((5 + 7.5) / 2)
-    assert table.loc["sum", "smallest and largest"] == "5.0 to 7.5"
-    assert table.loc["sum", "rank correlation"] == pytest.approx(1)
-    assert pd.isna(table.loc["mlp", "rank correlation"])  # a perceptron that sees no edges, on equal features
+    assert table.loc["sum", "its range"] == "5.0 to 7.5"
+    assert table.loc["sum", "rank corr."] == pytest.approx(1)
+    assert pd.isna(table.loc["mlp", "rank corr."])  # a perceptron that sees no edges, on equal features

@@ -149,7 +149,7 @@ def test_subsets_are_read_from_the_trained_model(monkeypatch):
     np.testing.assert_allclose(apart.outside, apart.test_accuracy, atol=1e-6)
     assert set(subsets.contrasts(cells, table_)["data set"]) == {d for d, _ in cells}
     covered = subsets.coverage(table_).set_index("graph").loc["csbm?n=90&degree=2"]
-    assert (covered["of the component"], covered["left out (%)"]) == (0, 0.0)  # random splits use all nodes
+    assert (covered["cover just that"], covered["left out (%)"]) == (0, 0.0)  # random splits use all nodes
     share = twins.inside_nodes / (twins.inside_nodes + twins.outside_nodes)
     assert subsets.shares(table_)["syn-cora?n=120&m=1&homophily=0.8"] == pytest.approx(share.mean())
 

@@ -23,7 +23,7 @@ def beside_published(generated: pd.DataFrame, published: pd.DataFrame) -> pd.Dat
     """One line a variant: accuracy on generated and on published graphs over the levels they share, and how alike.
 
     ``difference`` is published minus generated, averaged over levels, beside its smallest and largest value there;
-    ``rank correlation`` compares the two mean curves, and is missing where one is constant.
+    ``rank corr.`` compares the two mean curves, and is missing where one is constant.
     """
     shared = sorted(set(generated.level) & set(published.level))
     lines = []
@@ -39,8 +39,8 @@ def beside_published(generated: pd.DataFrame, published: pd.DataFrame) -> pd.Dat
                 "generated": means[0].mean(),
                 "published": means[1].mean(),
                 "difference": gap.mean(),
-                "smallest and largest": f"{gap.min():.1f} to {gap.max():.1f}",
-                "rank correlation": rank_correlation(pd.concat(means, axis=1)),
+                "its range": f"{gap.min():.1f} to {gap.max():.1f}",
+                "rank corr.": rank_correlation(pd.concat(means, axis=1)),
             }
         )
     return pd.DataFrame(lines)

@@ -64,7 +64,7 @@ def comparison_table(compared: Mapping[str, Comparison]) -> pd.DataFrame:
             "comparison": list(compared),
             "difference": [c.mean for c in compared.values()],
             "95 % interval": [f"{c.lower:.1f} to {c.upper:.1f}" for c in compared.values()],
-            "adj. p": [f"{x:.4f}" for x in p],
+            "adj. p": ["<0.0001" if x < 5e-5 else f"{x:.4f}" for x in p],
             "effect d": [c.effect for c in compared.values()],
             "pairs": [c.n for c in compared.values()],
         }

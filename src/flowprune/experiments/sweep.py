@@ -144,14 +144,18 @@ def pairwise(rows: pd.DataFrame, value: str = "test") -> pd.DataFrame:
 
 
 def wins(tests: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """One line a level: which variants beat which, by the tests of :func:`pairwise` (p < 0.05)."""
+    """One line a level: which variants beat which, by the tests of :func:`pairwise` (p < 0.05).
+
+    Who beats every other variant beats "all".
+    """
     lines = []
     for level, part in tests.groupby("level"):
         found = part[part.p < 0.05]
         better = np.where(found.difference > 0, found.a, found.b)
         worse = np.where(found.difference > 0, found.b, found.a)
         beaten = {v: [names[w] for w in worse[better == v]] for v in names}
-        lines.append({"homophily": f"{level:g}"} | {names[v]: ", ".join(b) or "–" for v, b in beaten.items()})
+        told = {v: "all" if len(b) == len(names) - 1 else ", ".join(b) or "–" for v, b in beaten.items()}
+        lines.append({"homophily": f"{level:g}"} | {names[v]: words for v, words in told.items()})
     return pd.DataFrame(lines)
 
 

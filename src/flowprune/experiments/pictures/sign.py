@@ -82,7 +82,11 @@ def homophily_curves(summary: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         axis.plot(part.level, part["mean"], marker="o", ms=3.5, color=COLOUR[name])
         axis.fill_between(part.level, part.low, part.high, color=COLOUR[name], alpha=0.18, lw=0)
         ends[name] = part["mean"].iloc[-1]
-    axis.set(xlabel="edge homophily (target)", ylabel="test accuracy (%)", xticks=sorted(set(summary.level)))
+    axis.set(
+        xlabel="edge homophily (target)",
+        ylabel="test accuracy (%)",
+        xticks=sorted(set(summary.level.round(1))),
+    )
     axis.set_xlim(summary.level.min() - 0.02, summary.level.max() + 0.26)
     bottom, top = axis.get_ylim()
     for name, y in _spread(ends, 0.055 * (top - bottom), top).items():
