@@ -68,10 +68,9 @@ def growth(edges: pd.DataFrame, nodes: pd.DataFrame) -> Figure:
         axis.plot(guide, 0.2 * first["median"] * guide / guide[0], ":", color=INK, lw=1)
         axis.annotate(
             "slope 1",
-            (guide[1], 0.2 * first["median"] * guide[1] / guide[0]),
-            (-6, -14),
+            (middle := np.sqrt(guide.prod()), 0.2 * first["median"] * middle / guide[0]),
+            (4, -14),
             textcoords="offset points",
-            ha="right",
         )
         axis.set(xscale="log", yscale="log", xlabel=f"{size} of the graph")
     axes[0].set_ylabel("ms a step")
