@@ -90,8 +90,8 @@ def test_forms_stand_beside_what_was_reported():
 
 def test_the_better_form_is_set_against_the_better_report():
     told = ranking.against_paper(summary()).set_index("data set")
-    assert told.loc["texas", "better form"] == "GRAFF (DD)"
-    assert told.loc["texas", "better, as reported"] == "GRAFF (DD)"
+    assert told.loc["texas", "form"] == "DD"
+    assert told.loc["texas", "of form"] == "DD"
     assert told.loc["texas", "difference"] == pytest.approx(75 - 88.38)
     assert told.loc["texas", "answer"] == "short"
     near = summary().assign(mean=87.9, low=87, high=88.2)

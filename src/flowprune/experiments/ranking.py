@@ -154,7 +154,7 @@ def versions(cells: Cells, table: pd.DataFrame) -> pd.DataFrame:
     return mean[columns].assign(falls=falls).rename_axis(columns=None).reset_index()
 
 
-TOLD = ("data set", "measured", "better form", "reported", "better, as reported", "difference", "answer")
+TOLD = ("data set", "measured", "form", "reported", "of form", "difference", "answer")
 NOTHING_TOLD = pd.DataFrame(columns=TOLD)
 
 
@@ -176,7 +176,8 @@ def against_paper(summary: pd.DataFrame) -> pd.DataFrame:
         short = mean - ours["mean"]
         answer = "reached" if mean <= ours.high else "close" if short <= std else "short"
         measured, printed = f"{ours['mean']:.2f} ± {ours['std']:.2f}", f"{mean:.2f} ± {std:.2f}"
-        rows.append((dataset, measured, ours.model, printed, best, -short, answer))
+        form, told_form = (name.removeprefix("GRAFF ").strip("()") for name in (ours.model, best))
+        rows.append((dataset, measured, form, printed, told_form, -short, answer))
     return pd.DataFrame(rows, columns=TOLD)
 
 

@@ -60,5 +60,5 @@ def forms(summary: pd.DataFrame) -> Figure:
     axis.set_yticks([-i for i in range(len(names))], names)
     axis.set_ylim(-len(names) + 0.5, 0.5)
     axis.set_xlabel("test accuracy (%)")
-    fig.legend(loc="outside upper center", ncols=5)
+    fig.legend(loc="outside upper center", ncols=3)
     return fig

@@ -80,6 +80,7 @@ def step_gain_slider(s: Spectrum, reaches: Sequence[float]) -> go.Figure:
     fig.update_yaxes(title="factor |1 − τλ‖W‖²|", range=[0, top])
     fig.update_xaxes(title="frequency λ")
     fig.add_hline(y=1, line_dash="dot")
+    fig.update_layout(barmode="overlay")  # else the bars of an eigenvalue that repeats stand on each other
     return fig
 
 
