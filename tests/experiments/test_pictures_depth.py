@@ -65,7 +65,7 @@ def test_removed_draws_every_network_that_lost_an_edge(rows):
     pruned = depth_study.removed_edges(rows)
     assert len(pruned) == 8
     axis = depth.removed(pruned).axes[0]
-    dots = [line for line in axis.lines if line.get_marker() == "."]
+    dots = [line for line in axis.lines if line.get_marker() == "o"]
     counted = pruned.variant.isin(depth_study.READINGS).sum()
     assert sum(len(line.get_xdata()) for line in dots) == counted == 6
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from flowprune.experiments.deep import marks
 from flowprune.experiments.depth_study import ADDED, READINGS, by_depth
-from flowprune.study.figures import COLOUR, INK
+from flowprune.study.figures import COLOUR, INK, READING
 
 PANELS = {  # which networks share a panel; GAT is in all of them
     "plain": ("GCN", "GAT"),
@@ -36,6 +36,8 @@ STYLE = {  # the colour of the model, and line and marker of each of its variant
     "DYNAMO (corr)": ("DYNAMO-GAT", ":v"),
     "DYNAMO (−), small steps": ("DYNAMO-GAT", "-.X"),
 }
+
+SIGNS = dict(zip(READINGS, READING, strict=True))  # the colour of each, where readings are compared
 
 
 def _style(variant: str) -> dict[str, object]:
@@ -178,18 +180,21 @@ def saving(saved: pd.DataFrame) -> Figure:
 
 
 def removed(pruned: pd.DataFrame) -> Figure:
-    """Removed minus kept edges, a point a network: cosine of the input features, and share that joins one class."""
+    """Removed minus kept edges, a point a network and a row a reading on a graph: cosine of the input features, and
+    share that joins one class."""
     names = {"cosine": "cosine of features", "same": "share within one class"}
-    fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
-    rng = np.random.default_rng(0)
+    lines = [(graph, name) for graph in dict.fromkeys(pruned.graph) for name in READINGS]
+    fig, axes = plt.subplots(1, 2, figsize=(7, 1 + 0.28 * len(lines)), sharey=True)
     for axis, (what, title) in zip(axes, names.items(), strict=True):
-        for place, variant in enumerate(READINGS):
-            x = pruned[pruned.variant == variant][what].astype(float)
-            y = place + rng.uniform(-0.2, 0.2, len(x))
-            axis.plot(x, y, ".", color=COLOUR["DYNAMO-GAT"], alpha=0.6)
+        for place, (graph, variant) in enumerate(lines):
+            x = pruned[(pruned.graph == graph) & (pruned.variant == variant)][what].astype(float)
+            colour = READING[SIGNS[variant]]
+            axis.plot(x, np.full(len(x), -place), "o", ms=4, mec=colour, mfc="none")
             if len(x):
-                axis.plot([x.mean()] * 2, [place - 0.35, place + 0.35], color=INK, lw=2)
+                axis.plot([x.mean()] * 2, [-place - 0.35, -place + 0.35], color=INK, lw=2)
         axis.axvline(0, color=INK, lw=0.8, ls=":")
         axis.set_xlabel(f"{title}, removed − kept")
-    axes[0].set_yticks(range(len(READINGS)), READINGS)
+    axes[0].set_yticks(
+        [-place for place in range(len(lines))], [f"{g}  {v[7:]}" for g, v in lines], fontsize=8.5
+    )
     return fig
