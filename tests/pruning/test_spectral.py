@@ -11,6 +11,7 @@ from flowprune.pruning.spectral import (
     closed_form,
     feedback,
     laplacian,
+    leading,
     local_laplacian,
     named,
     participation,
@@ -145,6 +146,29 @@ def test_pairs_stand_in_neighbouring_places_between_those_without_feedback(n, se
         row, column = (x != 0 for x in (np.delete(L[:, c], c), np.delete(L[c], c)))
         front, m = (row & ~column).sum(), (row & column).sum()
         assert source == target + 1 and front <= target and source <= front + m
+
+
+def test_pairs_of_rounding_stand_behind_the_two_places_that_lead():
+    """Feedback is tuned so that λ± come near to 2, or to each other, or neither."""
+    leads, split, early = [], [], []
+    for seed in range(3000):
+        rng, n = np.random.default_rng(seed), 4 + seed % 7
+        W, A = network(n, seed, p=rng.uniform(0.7, 1), size=10 ** rng.uniform(-1, 1))
+        c = seed % n
+        near = (A[c] & A[:, c]).nonzero()[0]
+        if near.size < 3:
+            continue
+        least = -(((A[c] | A[:, c]).sum() + near.size - 2) ** 2) / 4  # Σb with λ₊ = λ₋
+        total = rng.choice([0, least]) + rng.choice([-1, 1]) * 10 ** rng.uniform(-9, 2)
+        W[near[0], c] += (total - W[c, near] @ W[near, c]) / W[c, near[0]]
+        L = local_laplacian(W, A, c, "D")
+        lead = leading(True, L[c, c], feedback(L, c)[near], np.linalg.norm(L))
+        pair = np.linalg.eigvals(L).imag.nonzero()[0] - (A[:, c] & ~A[c]).sum()
+        assert not pair.size or pair[0] >= lead
+        leads, split = [*leads, lead], [*split, pair.size > 0]
+        early.append(pair.size > 0 and pair[0] < 2)
+    found = np.array(leads) == 2
+    assert 0.3 < found.mean() < 0.9 and np.array(split)[found].any() and np.array(early)[~found].any()
 
 
 def pairs(n: int, mode: str, many: int) -> list[tuple[np.ndarray, int]]:

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 # numba does not see when this changes: after an edit of it, remove the cached loops of this file (__pycache__/*.nb?).
-from flowprune.pruning.spectral import surely_real
+from flowprune.pruning.spectral import leading, surely_real
 
 RATE, CLIP = 0.15, 10.0  # facts of the published implementation
 QUIET, LIST, STAR, EGO = (
@@ -98,13 +98,13 @@ def star(c, counted, net, w, alive, d, b):
 
 
 @_compiled
-def nameable(m, only_heard, link, alive):
-    """Whether an edge k + 1 → k is left between two places that can hold a pair.
+def nameable(first, last, link, alive):
+    """Whether an edge k + 1 → k is left between two of these places.
 
     LAPACK first moves rows without entries to the end and columns without entries to the front; with h neighbours that
-    are only heard and m mutual ones the places h to h + m are left.
+    are only heard and m mutual ones the places h to h + m are left for pairs, but for those that lead.
     """
-    for k in range(only_heard, only_heard + m):  # noqa: SIM110, numba knows no any()
+    for k in range(first, last):  # noqa: SIM110, numba knows no any()
         if link[k] >= 0 and alive[link[k]]:
             return True
     return False
@@ -220,8 +220,10 @@ def advance(r, net, link, sizes, time, state, stream, rule, moments, questions, 
             when += 1
         d_c, m, only_heard, skew, scale = star(c, counted, net, w, alive, d, b)
         if screened and not moments[1][r]:
-            if kind == LIST and not nameable(m, only_heard, link, alive):
-                continue
+            if kind == LIST:
+                first = only_heard + leading(counted, d_c, b[:m], scale)
+                if not nameable(first, only_heard + m, link, alive):
+                    continue
             if kind != EGO and surely_real(counted, d_c, d[:m], b[:m], skew, scale, threshold):
                 continue
         q = room[0] + asked

@@ -248,6 +248,29 @@ def surely_real(counted, d_c, d, b, skew, norm, threshold):
     return min(G / 2, least * G / (2 * norm * (G + norm))) > η
 
 
+@numba.njit(cache=True, error_model="numpy")
+def leading(counted, d_c, b, norm):
+    """How many places of the list, of those that the visited node and its mutual neighbours have, come before any pair.
+
+    None in mode DW; two in mode D if z± of :func:`surely_real`, whose arguments these are, are clear of each other and
+    of 0. The values are 2 + z± and otherwise 2, so that any pair is one of rounding, of two values near 2.
+
+    - A root that is nearly double moves by the square root of rounding. So |z₊ z₋| = |β| and (z₊ − z₋)² are clear above
+      √ε ‖L‖²; exceptions to what follows begin two orders of magnitude below.
+    - L − 2 has rank two, and its Hessenberg form ends in rounding after the first two or three rows, which hold z±. QR
+      takes its shifts from that end: a sweep multiplies the first two vectors by (L − 2)², which turns them into the
+      plane of z± again, whatever rounding did before. So z± are listed first. Only a single 2 may split off before the
+      first sweep and stand among them, and that is real.
+    """
+    if not counted:
+        return 0
+    β = 0.0
+    for x in b:
+        β += x
+    root = (d_c - 2) * (d_c - 2) + 4 * β
+    return 2 if min(abs(β), root) > math.sqrt(ROUNDING) * norm * norm else 0
+
+
 def solver() -> str:
     """Which LAPACK numpy calls, and for which processor its kernels are.
 
