@@ -260,7 +260,7 @@ def leading(counted, d_c, b, norm):
     - L − 2 has rank two, and its Hessenberg form ends in rounding after the first two or three rows, which hold z±. QR
       takes its shifts from that end: a sweep multiplies the first two vectors by (L − 2)², which turns them into the
       plane of z± again, whatever rounding did before. So z± are listed first. Only a single 2 may split off before the
-      first sweep and stand among them, and that is real.
+      first sweep and stand among them, and that is real. This is how the algorithm goes, not a bound.
     """
     if not counted:
         return 0
