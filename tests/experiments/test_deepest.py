@@ -42,3 +42,21 @@ def test_the_networks_that_reach_the_bar_are_named_or_the_best_ones():
     assert deepest.reached(table, 90).endswith(
         "the best of all is “small steps, no pruning” (81.0 %), the best pruned one “small steps” (71.0 %)."
     )
+
+
+def test_what_other_networks_reach_is_read_from_their_means():
+    cells = {
+        ("DAGNN", 2): 79.0,
+        ("DAGNN", 16): 82.0,
+        ("DAGNN", 64): 80.5,
+        ("GAT", 2): 78.6,
+        ("G²-GAT", 2): 56.0,
+    }
+    table = pd.DataFrame(
+        [{"graph": "g", "variant": v, "layers": L, "accuracy": a} for (v, L), a in cells.items()]
+    )
+    assert deepest.elsewhere(table, 80) == (
+        "In the whole study on this graph 80 % is reached by DAGNN with 16 or 64 layers. The best network with "
+        "attention is “GAT” with 2 layers (78.6 %)."
+    )
+    assert "reached by no network." in deepest.elsewhere(table, 90)

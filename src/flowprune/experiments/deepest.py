@@ -12,7 +12,7 @@ import pandas as pd
 from flowprune.experiments import depth_study
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.depth_costs import passes
-from flowprune.experiments.depth_study import READINGS, SLOW_PAIR, places, trial
+from flowprune.experiments.depth_study import READINGS, SLOW_PAIR, by_depth, places, trial
 from flowprune.study.stats import mean_interval
 
 PRINTED, (SLOW, UNPRUNED) = READINGS[0], SLOW_PAIR
@@ -82,3 +82,19 @@ def reached(rows: pd.DataFrame, bar: float) -> str:
     pruned = means[[name for name in means.index if WITHOUT not in name]]
     best = f"the best of all is {named([means.idxmax()])}, the best pruned one {named([pruned.idxmax()])}"
     return f"{first} {bar:g} % is reached by none of these networks; {best}."
+
+
+def elsewhere(rows: pd.DataFrame, bar: float) -> str:
+    """Which networks of the depth study reach ``bar`` points at some depth, and the best GAT, in two sentences.
+
+    ``rows``: of one graph, as of :func:`~flowprune.experiments.depth_study.runs_of`.
+    """
+    means = by_depth(rows).set_index(["variant", "layers"])["mean"]
+    above = means[means >= bar].reset_index().groupby("variant", sort=False).layers
+    named = ", ".join(f"{name} with {' or '.join(map(str, layers))} layers" for name, layers in above)
+    gat = means[[name for name in means.index if "GAT" in name[0]]]
+    variant, layers = gat.idxmax()
+    return (
+        f"In the whole study on this graph {bar:g} % is reached by {named or 'no network'}. The best network with "
+        f"attention is “{variant}” with {layers} layers ({gat.max():.1f} %)."
+    )
