@@ -56,7 +56,7 @@ def test_what_other_networks_reach_is_read_from_their_means():
         [{"graph": "g", "variant": v, "layers": L, "accuracy": a} for (v, L), a in cells.items()]
     )
     assert deepest.elsewhere(table, 80) == (
-        "In the whole study on this graph 80 % is reached by DAGNN with 16 or 64 layers. The best network with "
+        "In the whole study on this graph 80 % is reached by DAGNN with 16, 64 layers. The best network with "
         "attention is “GAT” with 2 layers (78.6 %)."
     )
     assert "reached by no network." in deepest.elsewhere(table, 90)

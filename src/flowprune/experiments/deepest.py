@@ -91,7 +91,7 @@ def elsewhere(rows: pd.DataFrame, bar: float) -> str:
     """
     means = by_depth(rows).set_index(["variant", "layers"])["mean"]
     above = means[means >= bar].reset_index().groupby("variant", sort=False).layers
-    named = ", ".join(f"{name} with {' or '.join(map(str, layers))} layers" for name, layers in above)
+    named = ", ".join(f"{name} with {', '.join(map(str, layers))} layers" for name, layers in above)
     gat = means[[name for name in means.index if "GAT" in name[0]]]
     variant, layers = gat.idxmax()
     return (
