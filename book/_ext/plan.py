@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
+from itertools import pairwise
 from pathlib import Path
 
 PLACE = {  # room -> (middle, floor); imports must run to lower floors
-    "cli": (350, 0),
-    "experiments": (240, 1),
-    "flows": (130, 2),
-    "dynamics": (345, 2),
-    "argnn": (560, 2),
-    "pruning": (240, 3),
-    "limits": (480, 3),
-    "training": (100, 4),
-    "graphs": (350, 4),
-    "study": (600, 4),
+    "cli": (430, 0),
+    "experiments": (300, 1),
+    "flows": (80, 2),
+    "argnn": (255, 2),
+    "dynamics": (465, 2),
+    "pruning": (190, 3),
+    "training": (80, 4),
+    "graphs": (280, 4),
+    "limits": (450, 4),
+    "study": (620, 4),
 }
 ABOUT = {
     "cli": "the command flowprune",
@@ -27,9 +28,9 @@ ABOUT = {
     "limits": "graphons, kernels",
     "training": "the replica axis, fit",
     "graphs": "one Graph, data sets",
-    "study": "trials, claims, figures, book",
+    "study": "trials, claims, book",
 }
-WIDTH, HEIGHT, ROOM, TALL = 700, 490, 190, 54
+WIDTH, HEIGHT, ROOM, TALL = 700, 490, 150, 54
 
 
 def imports(package: Path) -> set[tuple[str, str]]:
@@ -61,7 +62,7 @@ def svg(package: Path) -> str:
     """The rooms on their floors with an arrow for each import between rooms, as one accessible picture."""
     place = {room: (x, 12 + floor * (HEIGHT - 24 - TALL) / 4) for room, (x, floor) in PLACE.items()}
     arrows = sorted(imports(package))
-    shapes = [_arrow(*place[a], *place[b]) for a, b in arrows]
+    shapes = [_arrow(place[a], place[b], list(place.values())) for a, b in arrows]
     shapes += [_room(room, *at) for room, at in place.items()]
     told = "; ".join(f"{a} imports {b}" for a, b in arrows)
     marker = (
@@ -85,14 +86,28 @@ def _room(room: str, x: float, y: float) -> str:
     )
 
 
-def _arrow(x: float, y: float, u: float, v: float) -> str:
-    """From the lower edge of one room to the upper edge of another, or from side to side on one floor."""
-    if y == v:
-        side = ROOM / 2 if u > x else -ROOM / 2
-        start, end = f"M{x + side:.0f} {y + TALL / 2:.0f}", f"L{u - side:.0f} {v + TALL / 2:.0f}"
-        return f'<path marker-end="url(#fp-head)" d="{start} {end}"/>'
-    lean = max(-70, min(70, (x - u) / 4))
-    return (
-        f'<path marker-end="url(#fp-head)" d="M{x - lean:.0f} {y + TALL:.0f} '
-        f'C{x - lean:.0f} {y + TALL + 40:.0f} {u + lean:.0f} {v - 40:.0f} {u + lean:.0f} {v:.0f}"/>'
-    )
+def _arrow(start: tuple[float, float], end: tuple[float, float], rooms: list[tuple[float, float]]) -> str:
+    """From the lower edge of one room to the upper edge of another; between rooms on the floors that lie between."""
+    (x, y), (u, v) = start, end
+    floors = sorted({floor for _, floor in rooms if y < floor < v})
+    ways = [(_free(x + (u - x) * (f - y) / (v - y), [m for m, g in rooms if g == f]), f) for f in floors]
+    stops = [(x, y), *ways, (u, v)]
+    path = []
+    for k, ((a, above), (b, below)) in enumerate(pairwise(stops)):
+        left = a + _lean(b - a) if k == 0 else a
+        into = b - _lean(b - a) if b == u and below == v else b
+        path.append(f"{'M' if k == 0 else 'L'}{left:.0f} {above + TALL:.0f}")
+        path.append(f"C{left:.0f} {above + TALL + 30:.0f} {into:.0f} {below - 30:.0f} {into:.0f} {below:.0f}")
+    return f'<path marker-end="url(#fp-head)" d="{" ".join(path)}"/>'
+
+
+def _lean(across: float) -> float:
+    """How far from the middle of a room an arrow leaves or arrives that has to go so far across."""
+    return max(-60, min(60, across / 2.5))
+
+
+def _free(x: float, middles: list[float]) -> float:
+    """The place nearest to x on a floor that has no room and keeps a little away from those beside it."""
+    away = ROOM / 2 + 8
+    edges = [x] + [middle + side * away for middle in middles for side in (-1, 1)]
+    return min((e for e in edges if all(abs(e - m) >= away for m in middles)), key=lambda e: abs(e - x))

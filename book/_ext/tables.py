@@ -95,6 +95,7 @@ def chapter(name: str | None, verdict: str) -> HTML:
 
 
 SIZES = ["Data set", "Nodes", "Edges", "Features", "Classes", "Edge homophily", "Node homophily"]
+SHORT = {"Edge homophily": "h (edges)", "Node homophily": "h (nodes)"}
 SPLITS = ["Data set", "Splits", "Train / validation / test", "Components", "Isolated"]
 
 
@@ -102,7 +103,8 @@ def data_sets(record: Path) -> str:
     """What was measured on the real data sets, and the evidence about the two versions of Cornell."""
     content = json.loads(record.read_text())
     graphs = pd.DataFrame(content["graphs"])
-    sizes = graphs[SIZES]
+    sizes = graphs[SIZES].rename(columns=SHORT)
+    told = "Undirected edges; homophily h as measured, by edges and by nodes"
     graphs["Data set"] = [
         HTML(f"{row.name}<small>{escape(row.about)}</small>")
         for row in graphs.rename(columns={"Data set": "name", "About": "about"}).itertuples()
@@ -110,7 +112,7 @@ def data_sets(record: Path) -> str:
     cornell = pd.DataFrame(content["cornell"]).set_index("data set").T.reset_index(names="Measured")
     return (
         "## Sizes and homophily\n\n"
-        + raw(figures.table(sizes, "Undirected edges; homophily as measured", 3, sortable=True).data)
+        + raw(figures.table(sizes, told, 3, sortable=True).data)
         + "\n## Splits and connectedness\n\n"
         + raw(
             figures.table(graphs[SPLITS], "Nodes in each part of a split, as a range if splits differ").data

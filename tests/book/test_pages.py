@@ -163,10 +163,24 @@ def test_imports_run_downwards_only():
     floor = {room: level for room, (_, level) in plan.PLACE.items()}
     arrows = plan.imports(REPOSITORY / "src" / "flowprune")
     assert ("flows", "training") in arrows
-    beside = {("flows", "dynamics"), ("dynamics", "flows"), ("training", "graphs")}
     for a, b in arrows:
-        assert floor[a] < floor[b] or (a, b) in beside, f"{a} imports {b}"
-    assert not {a for a, _ in arrows} & {"graphs", "study"}  # these stand on the ground
+        assert floor[a] < floor[b], f"{a} imports {b}"
+    assert not {a for a, _ in arrows} & {"graphs", "limits", "study"}  # these stand on the ground
+
+
+def test_arrows_of_the_plan_pass_between_rooms():
+    picture = plan.svg(REPOSITORY / "src" / "flowprune")
+    rooms = [tuple(map(float, room)) for room in re.findall(r'<rect x="(\S+)" y="(\S+)"', picture)]
+    arrows = re.findall(r'marker-end="\S+" d="([^"]+)"', picture)
+    assert len(arrows) == len(plan.imports(REPOSITORY / "src" / "flowprune"))
+    passed = 0
+    for arrow in arrows:
+        points = [tuple(map(float, p)) for p in re.findall(r"(\d+) (\d+)(?= [LC]|$)", arrow)]
+        for x, y in points[1:-1]:
+            on_floor = [left for left, top in rooms if y in (top, top + plan.TALL)]
+            assert all(x < left or x > left + plan.ROOM for left in on_floor), arrow
+            passed += 1
+    assert passed
 
 
 def test_imports_are_read_in_every_form(tmp_path):
