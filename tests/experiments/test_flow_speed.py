@@ -71,7 +71,7 @@ def test_limits_are_told_an_epoch_and_replica(timed):
     assert found.what.unique().tolist() == ["karate, training", "karate, inference"]
     assert found.milliseconds[0] == pytest.approx(min(timed["gather/training"][0]) / 2)
     read = speed_tables.shares(found, "what")
-    assert len(read.columns) == 7 and read["calls (%)"].gt(0).all()
+    assert len(read.columns) == 7 and read["calls"].gt(0).all()
 
 
 def test_without_any_time_the_first_error_is_told():

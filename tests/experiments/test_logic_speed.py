@@ -42,7 +42,7 @@ def test_both_ways_are_timed_and_counted(mode):
 def test_ratios_by_mode_have_a_line_for_each_size():
     told = logic_speed.speedups(collect(logic_speed.cells([1, 2], networks=4, alone=2, inputs=3)))
     found = by_mode(told)
-    assert found.columns.tolist() == ["hidden", "no pruning", "counted degrees, D", "weighted degrees, DW"]
+    assert found.columns.tolist() == ["hidden", "no pruning", "counted degrees, D", "weighted degrees, D_W"]
     assert found.hidden.tolist() == ["1", "2"]
     assert found["no pruning"][0] == told[(told.hidden == "1") & (told["mode"] == "none")].ratio.item()
 

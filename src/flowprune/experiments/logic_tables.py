@@ -63,9 +63,9 @@ def timing_table(when: pd.DataFrame, slower: pd.DataFrame) -> pd.DataFrame:
         {
             "gate": both.gate.str.upper(),
             "h": both.hidden,
-            "median removal, inputs": both.difference,
+            "median removal, inputs": both.difference.round(1) + 0.0,
             "95 % interval": _ends(both, 0),
-            "mean error": [f"{x:.3f}" for x in both.difference_miss],
+            "mean error": [f"{x:.3f}" for x in both.difference_miss.round(3) + 0.0],
             "95 % interval ": _ends(slower),
             "adj. p, both": [f"{p:.3f}, {q:.3f}" for p, q in zip(both.p, both.p_miss, strict=True)],
         }
@@ -73,4 +73,5 @@ def timing_table(when: pd.DataFrame, slower: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ends(rows: pd.DataFrame, digits: int = 3) -> list[str]:
-    return [f"{a:.{digits}f} to {b:.{digits}f}" for a, b in zip(rows.lower, rows.upper, strict=True)]
+    low, high = (ends.round(digits) + 0.0 for ends in (rows.lower, rows.upper))  # no minus before a zero
+    return [f"{a:.{digits}f} to {b:.{digits}f}" for a, b in zip(low, high, strict=True)]

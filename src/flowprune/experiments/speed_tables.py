@@ -8,7 +8,7 @@ from flowprune.experiments.speed import geometric
 from flowprune.study.figures import number
 from flowprune.study.stats import Interval
 
-RULES = {"none": "no pruning", "D": "counted degrees, D", "DW": "weighted degrees, DW"}
+RULES = {"none": "no pruning", "D": "counted degrees, D", "DW": "weighted degrees, D_W"}
 
 
 def comparisons(ratios: pd.DataFrame, nets: pd.DataFrame, kernels: pd.DataFrame) -> pd.DataFrame:
@@ -53,8 +53,7 @@ def span(i: Interval) -> str:
 def shares(limits: pd.DataFrame, of: str) -> pd.DataFrame:
     """Rows of :func:`~flowprune.experiments.roofline.limits` in seven columns; ``of`` names the first."""
     kept = [of, "way", "milliseconds", "bandwidth", "arithmetic", "calls", "limited by"]
-    headings = {"milliseconds": "ms", **{name: f"{name} (%)" for name in kept[3:6]}}
-    return limits[kept].round(dict.fromkeys(kept[3:6], 1)).rename(columns=headings)
+    return limits[kept].round(dict.fromkeys(kept[3:6], 1)).rename(columns={"milliseconds": "ms"})
 
 
 def by_mode(speedups: pd.DataFrame) -> pd.DataFrame:

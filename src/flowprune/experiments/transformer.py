@@ -203,7 +203,7 @@ def contrast_table(found: pd.DataFrame) -> pd.DataFrame:
             "setting": [setting(*place) for place in zip(found.graph, found.pairs, strict=True)],
             "reading": found.variant,
             "accuracy": found.accuracy,
-            "gain": found.difference,
+            "gain": found.difference.round(3) + 0.0,  # rounding of equal means is no gain
             "95 % interval": [f"{a:.1f} to {b:.1f}" for a, b in zip(found.lower, found.upper, strict=True)],
             "adj. p": [f"{p:.3f}" for p in found["adj. p"]],
             "removed": [f"{100 * x:.0f} %" for x in found.share],

@@ -30,8 +30,11 @@ def pair(L: ndarray, c: int) -> Figure:
     plane, bars = fig.subplots(1, 2)
     colour = np.where(values.imag > 0, PLUS, np.where(values.imag < 0, MINUS, INK))
     plane.scatter(values.real, values.imag, c=colour, s=36, zorder=3)
+    near = 0.1 * np.ptp(values.real)
     for k, λ in enumerate(values):
-        plane.annotate(f"{k}", (λ.real, λ.imag), (6, 5), textcoords="offset points", fontsize=9.5)
+        below = (abs(values[:k] - λ) < near).any()  # the second of two neighbours
+        spot = (6, -13) if below else (6, 5)
+        plane.annotate(f"{k}", (λ.real, λ.imag), spot, textcoords="offset points", fontsize=9.5)
     plane.axhline(0, color=INK, lw=0.8, ls=":")
     plane.set(xlabel="Re λ", ylabel="Im λ", title="eigenvalues, with their places in the list")
     plane.margins(0.2)

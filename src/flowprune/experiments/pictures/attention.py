@@ -20,7 +20,7 @@ from flowprune.experiments.theory.contraction import settled, steepest
 from flowprune.graphs import Graph, load
 from flowprune.study.figures import COLOUR, INK
 
-STYLES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
+STYLES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (1, 4)))
 
 
 def trails(graph: Graph, seed: int, layers: Sequence[int]) -> dict[str, dict[int, Tensor]]:
@@ -49,7 +49,7 @@ def hulls(trails: Mapping[str, Mapping[int, Tensor]]) -> Figure:
     fig, axes = plt.subplots(1, len(trails), figsize=(7, 3.6))
     for axis, (name, states) in zip(axes, trails.items(), strict=True):
         for place, (t, X) in enumerate(states.items()):
-            colour = plt.get_cmap("viridis")(place / len(states))
+            colour = plt.get_cmap("viridis")(0.3 + 0.5 * place / len(states))  # seen on both papers
             axis.plot(*X.T.numpy(), ".", ms=5, color=colour, label=f"layer {t}")
             if np.ptp(X.numpy(), axis=0).min() > 1e-3:
                 hull = ConvexHull(X.numpy())

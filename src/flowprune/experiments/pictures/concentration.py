@@ -12,12 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, ScalarFormatter
 from scipy.stats import t as student
 
-from flowprune.experiments.pictures.masks import METHOD_COLOURS
+from flowprune.experiments.pictures.masks import MARK, METHOD_COLOURS, name
 from flowprune.experiments.pruned_training import KERNELS, RANKS, TOLD
 from flowprune.study.figures import INK, PAPER
 
-NAMES = {"snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
-MARK = {"random": "o", "magnitude": "s", "snip": "D", "grasp": "^", "synflow": "v"}
 KERNEL = {"own": "own weights", "fresh": "other weights", "graphon": "Graphon NTK"}
 METRIC = {"decay": "decay α", "rank": "effective rank", "gap": "λ₁/λ₂", "top5": "top-5 energy"}
 AMONG = {
@@ -37,7 +35,7 @@ def modes(nets: pd.DataFrame) -> Figure:
         colour = METHOD_COLOURS[row.method]
         seen = [λ for λ in row.spectrum_own if λ > 0]
         left.plot(
-            RANKS[: len(seen)], seen, marker=MARK[row.method], ms=4, color=colour, label=_name(row.method)
+            RANKS[: len(seen)], seen, marker=MARK[row.method], ms=4, color=colour, label=name(row.method)
         )
         right.plot(TOLD[: len(row.curve)], row.curve, color=colour)
         right.plot(TOLD[: len(row.curve)], row.predicted, color=colour, lw=1.2, ls="--")
@@ -70,7 +68,7 @@ def losses(nets: pd.DataFrame, predicted: bool = False) -> Figure:
             mean, low, high = _band(part.curve)
             steps = TOLD[: len(mean)]
             axis.fill_between(steps, low, high, color=METHOD_COLOURS[method], alpha=0.2, lw=0)
-            axis.plot(steps, mean, color=METHOD_COLOURS[method], label=_name(method))
+            axis.plot(steps, mean, color=METHOD_COLOURS[method], label=name(method))
             if predicted:
                 axis.plot(steps, _band(part.predicted)[0], color=METHOD_COLOURS[method], lw=1.2, ls="--")
         axis.set(title=f"sparsity {100 * s:.0f} %", yscale="log")
@@ -99,7 +97,7 @@ def metrics(nets: pd.DataFrame) -> Figure:
                 mean, half = part.mean(), part.agg(_half)
                 x = 100 * mean.index + 0.5 * (shift - 2)
                 axis.errorbar(
-                    x, mean, half, color=colour, marker=MARK[method], ms=3.5, lw=1.2, label=_name(method)
+                    x, mean, half, color=colour, marker=MARK[method], ms=3.5, lw=1.2, label=name(method)
                 )
         line[0].set_ylabel(word)
         if metric == "gap":
@@ -205,10 +203,6 @@ def _band(curves: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.exp(mean), np.exp(mean - half), np.exp(mean + half)
 
 
-def _name(method: str) -> str:
-    return NAMES.get(method, method)
-
-
 def _half(x: pd.Series) -> float:
     return 0.0 if len(x) < 2 else float(student.ppf(0.975, len(x) - 1) * x.std() / np.sqrt(len(x)))
 
@@ -232,7 +226,7 @@ def _losses(axis: Axes) -> None:
 
 
 def _line(method: str, colour: str, ls: str = "-") -> plt.Line2D:
-    return plt.Line2D([], [], color=colour, marker=MARK[method], ms=5, lw=1.2, ls=ls, label=_name(method))
+    return plt.Line2D([], [], color=colour, marker=MARK[method], ms=5, lw=1.2, ls=ls, label=name(method))
 
 
 def _legend(fig: Figure, axis: Axes) -> None:

@@ -25,7 +25,7 @@ STYLE = {  # colour of the model, line and marker
     "residual DYNAMO (−)": ("DYNAMO-GAT", "-.D"),
 }
 DENSITY = ("#c08424", "#5478d8", "#7830fc", "#0c7800")  # one a mean degree, the same in every figure
-DARK = "#111111"  # on light cells, in both themes
+LIGHT, DARK = "#fafafa", "#111111"  # on dark and on light cells, in both themes
 
 
 def neighbours(table: pd.DataFrame) -> Figure:
@@ -38,17 +38,13 @@ def neighbours(table: pd.DataFrame) -> Figure:
         for colour, (degree, part) in zip(
             DENSITY, table[table.family == family].groupby("degree"), strict=False
         ):
-            axis.plot(part.homophily, 100 * part.predicted, color=colour)
+            axis.plot(part.homophily, 100 * part.predicted, color=colour, label=f"degree {degree:g}")
             axis.plot(part.homophily, 100 * part.measured, "o", ms=4.5, color=colour)
-            last = part[part.homophily <= 0.3].iloc[-1]
-            axis.annotate(
-                f"degree {degree:g}", (last.homophily, 100 * last.measured), (8, -8), color=colour,
-                textcoords="offset points", fontsize=9,
-            )  # fmt: skip
         _critical(axis, CLASSES[family])
         axis.set_title(f"{family}, {CLASSES[family]} classes")
         axis.set_xlabel("homophily")
     axes[0, 0].set_ylabel("right by the neighbours' mean, %")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(DENSITY))
     return fig
 
 
@@ -109,7 +105,7 @@ def differences(rows: pd.DataFrame, pairs: Sequence[tuple[str, str]] = tuple(CON
     for axis, ((family, (a, b)), grid) in zip(axes.flat, grids.items(), strict=True):
         axis.imshow(grid, cmap="PuOr", vmin=-most, vmax=most, aspect="auto", origin="lower")
         for (i, j), x in np.ndenumerate(grid.to_numpy()):
-            colour = "white" if abs(x) > 0.6 * most else DARK
+            colour = LIGHT if abs(x) > 0.6 * most else DARK
             axis.text(j, i, f"{round(x):+d}", ha="center", va="center", fontsize=9, color=colour)
         axis.set_xticks(range(grid.shape[1]), [f"{h:g}" for h in grid.columns])
         axis.set_yticks(range(grid.shape[0]), [f"{d:g}" for d in grid.index])

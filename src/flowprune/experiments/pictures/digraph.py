@@ -23,6 +23,6 @@ def digraph(axis: Axes, nodes: Sequence[str], edges: Mapping[tuple[int, int], Ma
         axis.annotate("", place[target], place[source], arrowprops=arrow | style)
     for v, colour in enumerate(nodes):
         axis.plot(*place[v], "o", ms=19, mfc=colour, mec=INK)
-        axis.annotate(str(v), place[v], ha="center", va="center", color=INK if colour == PAPER else PAPER)
+        axis.annotate(str(v), place[v], ha="center", va="center", color=INK if colour == PAPER else "#fafafa")
     axis.set(xlim=(-1.35, 1.35), ylim=(-1.2, 1.3), aspect="equal")
     axis.axis("off")

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 from numpy import ndarray
 
 from flowprune.experiments.kernels_study import SHAPES
-from flowprune.experiments.pictures.masks import METHOD_COLOURS
+from flowprune.experiments.pictures.masks import MARK, METHOD_COLOURS, name
 from flowprune.study.figures import COLOUR, FAINT, INK, PAPER
 
 SHAPE = {
@@ -52,10 +52,10 @@ def approach(bias: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(1, len(shapes), figsize=(7, 3.1), sharey=True, squeeze=False)
     for axis, (hidden, activation) in zip(axes[0], shapes, strict=True):
         part = bias[(bias.hidden == hidden) & (bias.activation == activation)]
-        for name, cell in part.groupby("graphon", sort=False):
+        for graphon, cell in part.groupby("graphon", sort=False):
             cell = cell.sort_values("width")
-            mark, colour = SHAPE[str(name)]
-            axis.plot(cell.width, cell["apart"], marker=mark, ms=4, color=colour, label=name)
+            mark, colour = SHAPE[str(graphon)]
+            axis.plot(cell.width, cell["apart"], marker=mark, ms=4, color=colour, label=graphon)
             seen = cell[cell.bias > 0]
             axis.plot(seen.width, seen.bias, ls="--", lw=1, marker=mark, ms=3, mfc=PAPER, color=colour)
         ends = np.array([part.width.min(), part.width.max()], float)
@@ -89,8 +89,8 @@ def powers(table: pd.DataFrame) -> Figure:
         part = table[(table.counted == counted) & (table.masked == "all")]
         depth = np.array(sorted(set(part.hidden)))
         axis.plot(depth, depth + (counted == "kept"), color=FAINT, lw=6, solid_capstyle="round", zorder=0)
-        for index, (name, (mark, colour, word)) in enumerate(ACTIVATION.items()):
-            rows = part[part.activation == name]
+        for index, (activation, (mark, colour, word)) in enumerate(ACTIVATION.items()):
+            rows = part[part.activation == activation]
             x = rows.hidden + 0.13 * (index - 1.5)
             axis.vlines(x, rows.least, rows.largest, color=colour, lw=1)
             axis.plot(x, (rows.least + rows.largest) / 2, mark, ms=3.5, color=colour, label=word)
@@ -103,18 +103,18 @@ def powers(table: pd.DataFrame) -> Figure:
 def dependence(cases: pd.DataFrame) -> Figure:
     """Distance to the limit over the width for masks of pruning rules, a panel a kind of weights; bars: 95 %."""
     fig, axes = plt.subplots(1, len(CASES), figsize=(7, 3.2), sharey=True)
-    for axis, (name, title) in zip(axes, CASES.items(), strict=True):
+    for axis, (case, title) in zip(axes, CASES.items(), strict=True):
         for method, part in cases.groupby("method", sort=False):
             colour = METHOD_COLOURS[str(method)]
             axis.errorbar(
                 part.width,
-                part[name],
-                1.96 * part[f"{name}_se"],
-                marker="o",
+                part[case],
+                1.96 * part[f"{case}_se"],
+                marker=MARK[str(method)],
                 ms=4,
                 lw=1.2,
                 color=colour,
-                label=method,
+                label=name(str(method)),
             )
         _widths(axis, sorted(set(cases.width)))
         axis.set(yscale="log", title=title, xlabel="width n")

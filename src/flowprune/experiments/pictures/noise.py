@@ -17,7 +17,7 @@ from scipy import stats
 from flowprune.experiments.theory.noise import laplacian, noisy_layers, pair_scores, walk
 from flowprune.experiments.theory.pruning_rate import Scene, turning_point
 from flowprune.graphs import Graph
-from flowprune.study.figures import COLOUR, INK, READING
+from flowprune.study.figures import COLOUR, INK, PAPER, READING
 
 RULE = {  # line and colour of every rule of keeping edges
     "noise-prune": ("o-", "#247884"),
@@ -90,8 +90,9 @@ def resistances(graph: Graph) -> Figure:
         axis.plot([x0, x1], [y0, y1], color=COLOUR["GAT"], lw=0.6 + 5 * r, zorder=1)
         if round(r, 2) not in shown:  # each value is written once
             axis.annotate(
-                f"{r:.2f}", ((x0 + x1) / 2, (y0 + y1) / 2), (4, 4), textcoords="offset points", fontsize=9
-            )
+                f"{r:.2f}", ((x0 + x1) / 2, (y0 + y1) / 2), ha="center", va="center", fontsize=9,
+                bbox={"fc": PAPER, "ec": "none", "pad": 1.5},
+            )  # fmt: skip
             shown.add(round(r, 2))
     xy = np.array([place[i] for i in drawn])
     axis.scatter(*xy.T, s=24, color=INK, zorder=2)
@@ -125,7 +126,7 @@ def collapse(
     one_state: σ to (measured, closed) over ``rates``. draws: σ to measured over ``rates``/σ².
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
-    shade = dict(zip(one_state, plt.cm.viridis(np.linspace(0.1, 0.75, len(one_state))), strict=True))
+    shade = dict(zip(one_state, plt.cm.viridis(np.linspace(0.3, 0.8, len(one_state))), strict=True))
     for σ, (measured, closed) in one_state.items():
         left.semilogx(rates, closed, color=shade[σ], lw=1.2)
         left.semilogx(rates, measured, "o", color=shade[σ], ms=3, label=f"σ = {σ:g}")

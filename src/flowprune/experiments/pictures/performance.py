@@ -60,11 +60,10 @@ def times_by_replicas(rows: pd.DataFrame) -> Figure:
             )
             axis.annotate(
                 way,
-                (part.replicas.iloc[-1], mean[-1]),
-                (-7, 6),
+                (part.replicas.iloc[0], mean[0]),
+                (6, 7),
                 textcoords="offset points",
                 color=colour,
-                ha="right",
             )
         axis.set(xscale="log", yscale="log", title=name, xlabel="replicas in one pass")
         axis.set_xticks(part.replicas, part.replicas.astype(str), minor=False)

@@ -46,8 +46,9 @@ def spectra(layers: Mapping[str, Layer]) -> Figure:
         for y, values in enumerate(_rows(layer)):
             axis.vlines(values[2:], y - 0.22, y + 0.22, color=COLOUR["GAT"], lw=1)
             axis.vlines(values[:2], y - 0.22, y + 0.22, color=INK, lw=2.5)
-            axis.annotate(f"γ = {1 - values[1] / values[0]:.2f}", (0.0, y + 0.4), fontsize=8.5, va="center")
+            axis.annotate(f"γ = {1 - values[1] / values[0]:.2f}", (0.02, y + 0.4), fontsize=8.5, va="center")
         axis.set(title=f"{sign}, mean p = {layer.strength:.2f}", xlabel="|λ|", xlim=(0, 1.04))
+        axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
         axis.title.set_fontsize(9.5)
         axis.grid(visible=False, axis="y")
     axes[0].set_yticks(range(3), ROWS)

@@ -65,7 +65,7 @@ def grids(
                 ha="center",
                 va="center",
                 fontsize=9,
-                color="white" if x < middle else "black",
+                color="#fafafa" if x < middle else "#111111",  # the same in both themes
             )
         axis.set_xticks(range(grid.shape[1]), [f"{x:g}" for x in grid.columns])
         axis.set_yticks(range(grid.shape[0]), [f"{x:g}" for x in grid.index])

@@ -67,7 +67,9 @@ def roots(s: Spectrum, w: float, γ: float, dampings: Sequence[float]) -> Figure
 
 def roots_slider(s: Spectrum, w: float, γ: float, dampings: Sequence[float]) -> go.Figure:
     """:func:`roots` with one frame a damping."""
-    size = {"size": 8, "color": s.λ.repeat(2).tolist(), "colorscale": "Viridis", "showscale": True}
+    rim = {"width": 1, "color": "#808080"}  # the darkest points are seen on dark paper, too
+    shade = {"color": s.λ.repeat(2).tolist(), "colorscale": "Viridis", "colorbar": {"title": "λ"}}
+    size = {"size": 8, "showscale": True, "line": rim, **shade}
 
     def points(α: float) -> go.Scatter:
         z = _roots(w * s.ν, α, γ)
@@ -107,7 +109,7 @@ def regions(swings: Mapping[str, Swing]) -> Figure:
     for (name, swing), at in zip(swings.items(), np.linspace(0.02, -0.02, len(swings)), strict=True):
         x = swing.τ**2 * (swing.γ + np.array([-1.0, 1.0]))
         axis.plot(x, [swing.α * swing.τ + at] * 2, color=INK, lw=2, marker="|")
-        axis.annotate(name, (x[1], swing.α * swing.τ + at), (5, -3), textcoords="offset points", fontsize=8.5)
+        axis.annotate(name, (x[1], swing.α * swing.τ + at), (5, 2), textcoords="offset points", fontsize=8.5)
     axis.axvline(0, color=INK, lw=0.8, ls=":")
     axis.set_xlim(-1.1, 4.2)
     axis.set_ylim(-0.06, 2)
