@@ -92,10 +92,13 @@ PICTURES: dict[str, Gauge | Smallest] = {
     "D4": Smallest("the smallest layer whose spectral radius pruning does not lower"),
     "D5": Gauge("shot_lower", "shot_upper", 0, "points that pruning step by step gains, 95 % interval"),
     "D6": Gauge("gain_lower", "gain_upper", 0, "points of the best rate over the smallest, 95 % interval"),
+    "D7": Gauge("least_fall", "fall", 2, "points lost with 128 layers, from the best to the worst graph"),
+    "D8": Gauge("least", "most", 1, "accuracy per operation over that of the best other network"),
     "D9": Gauge("part", "most", 0, "points ahead of the other networks where it leads most, 95 % interval"),
     "D14": Gauge(
         "upper", "upper", 0, "points that pruning gains on Cora and CiteSeer, highest end of the intervals"
     ),
+    "R1": Gauge("least_fall", "fall", 2, "points lost with 128 layers, from the best to the worst graph"),
     "R3": Smallest("the smallest graph on which the energy is lost"),
     "A6": Gauge("earlier", "earlier", 0.5, "share of cells where one mode prunes earlier"),
     "A9": Gauge("kept", "kept", 0.9, "share of pairs that name the same edge after a renumbering"),
