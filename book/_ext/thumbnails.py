@@ -22,6 +22,12 @@ class Gauge:
     high: str
     needs: float
     measured: str
+    at_most: bool = False  # the claim needs no more than that
+
+    def contradicts(self, evidence: Mapping[str, Any]) -> bool:
+        """Whether the range begins on the wrong side."""
+        low = float(evidence[self.low])
+        return low > self.needs if self.at_most else low < self.needs
 
     def svg(self, evidence: Mapping[str, Any]) -> str:
         low, high = float(evidence[self.low]), float(evidence[self.high])
@@ -33,20 +39,25 @@ class Gauge:
             return EDGE + (WIDTH - 2 * EDGE) * (value - left) / (right - left)
 
         found = number(low) if low == high else f"{number(low)} to {number(high)}"
-        told = f"{self.measured}: {found}, where the claim needs more than {number(self.needs, 1)}".replace(
+        side = "at most" if self.at_most else "more than"
+        told = f"{self.measured}: {found}, where the claim needs {side} {number(self.needs, 1)}".replace(
             "-", "−"
         )
+        claimed = f"claimed: {side} {number(self.needs, 1).removesuffix('.0')}"
+        if self.at_most:
+            begin, end, anchor, place, claimed = 0, x(self.needs), "start", 2, f"◂ {claimed}"
+        else:
+            begin, end, anchor, place, claimed = x(self.needs), WIDTH, "end", WIDTH - 2, f"{claimed} ▸"
         y, a, b = 34, x(low), x(high)
         middle = min(max((a + b) / 2, 60), WIDTH - 60)
         return _svg(
             told,
-            f'<rect class="zone" x="{x(self.needs):.1f}" y="{y - 12}" width="{WIDTH - x(self.needs):.1f}" height="24"/>'
+            f'<rect class="zone" x="{begin:.1f}" y="{y - 12}" width="{end - begin:.1f}" height="24"/>'
             f'<path class="line" d="M0 {y}H{WIDTH}M{x(self.needs):.1f} {y - 12}v24"/>'
             f'<path class="found" d="M{a:.1f} {y}H{b:.1f}"/><circle cx="{a:.1f}" cy="{y}" r="4.5"/>'
             f'<circle cx="{b:.1f}" cy="{y}" r="4.5"/>'
             f'<text x="{middle:.1f}" y="14">{found.replace("-", "−")}</text>'
-            f'<text class="small end" x="{WIDTH - 2}" y="{y + 28}">claimed: more than '
-            f"{number(self.needs, 1).removesuffix('.0')} ▸</text>",
+            f'<text class="small {anchor}" x="{place}" y="{y + 28}">{claimed}</text>',
         )
 
 
@@ -92,13 +103,17 @@ PICTURES: dict[str, Gauge | Smallest] = {
     "D4": Smallest("the smallest layer whose spectral radius pruning does not lower"),
     "D5": Gauge("shot_lower", "shot_upper", 0, "points that pruning step by step gains, 95 % interval"),
     "D6": Gauge("gain_lower", "gain_upper", 0, "points of the best rate over the smallest, 95 % interval"),
-    "D7": Gauge("least_fall", "fall", 2, "points lost with 128 layers, from the best to the worst graph"),
+    "D7": Gauge(
+        "least_fall", "fall", 2, "points lost with 128 layers, from the best to the worst graph", at_most=True
+    ),
     "D8": Gauge("least", "most", 1, "accuracy per operation over that of the best other network"),
     "D9": Gauge("part", "most", 0, "points ahead of the other networks where it leads most, 95 % interval"),
     "D14": Gauge(
         "upper", "upper", 0, "points that pruning gains on Cora and CiteSeer, highest end of the intervals"
     ),
-    "R1": Gauge("least_fall", "fall", 2, "points lost with 128 layers, from the best to the worst graph"),
+    "R1": Gauge(
+        "least_fall", "fall", 2, "points lost with 128 layers, from the best to the worst graph", at_most=True
+    ),
     "R3": Smallest("the smallest graph on which the energy is lost"),
     "A6": Gauge("earlier", "earlier", 0.5, "share of cells where one mode prunes earlier"),
     "A9": Gauge("kept", "kept", 0.9, "share of pairs that name the same edge after a renumbering"),

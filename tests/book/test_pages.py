@@ -95,7 +95,7 @@ def test_every_claim_that_fails_has_a_card_with_a_picture_against_it():
         assert len(card.select_one("svg")["aria-label"]) > 20 and claim.because in card.text
         picture = thumbnails.PICTURES[claim.id]
         if isinstance(picture, thumbnails.Gauge):
-            assert claim.evidence[picture.low] < picture.needs
+            assert picture.contradicts(claim.evidence)
 
 
 def test_a_gauge_puts_the_range_on_its_scale():
@@ -105,6 +105,15 @@ def test_a_gauge_puts_the_range_on_its_scale():
     zone = float(drawn.select_one("rect.zone")["x"])
     assert 0 < a < b < zone < thumbnails.WIDTH and b - a == pytest.approx(zone - b, abs=0.2)
     assert "−0.50 to 0.00" in drawn.select_one("svg")["aria-label"]
+
+
+def test_a_gauge_of_what_may_be_at_most_has_its_zone_on_the_left():
+    gauge = thumbnails.Gauge("low", "high", 2, "points lost", at_most=True)
+    drawn = BeautifulSoup(gauge.svg({"low": 6.0, "high": 50.0}), "html.parser")
+    zone = drawn.select_one("rect.zone")
+    places = [float(circle["cx"]) for circle in drawn.select("circle")]
+    assert float(zone["x"]) == 0 and float(zone["width"]) < min(places)
+    assert "needs at most 2" in drawn.select_one("svg")["aria-label"] and "◂ claimed: at most 2" in drawn.text
 
 
 def test_a_small_graph_is_drawn_with_its_edges_and_loops():

@@ -107,6 +107,9 @@ def test_steps_see_counts_rise_and_shares_fall():
     assert told_["against"] == 0 and told_["far_falling"] == 1
     falling = study.growth_evidence(made({(h, m): 5 - x for (h, m), x in removed.items()}))
     assert falling["against"] > 0.5
+    far = {(h, m): x for (h, m), x in removed.items() if h > 3}
+    beyond = study.growth_evidence(made({(h + 1, m): x for (h, m), x in far.items()}))
+    assert (beyond["steps"], beyond["rising"], beyond["far_rising"]) == (0, 0.0, 1.0)
     assert study.unpaired(np.ones(3), np.ones(3)) == (0.0, 1.0)
     assert study.unpaired(np.ones(3), np.zeros(3)) == (1.0, 0.0)
 

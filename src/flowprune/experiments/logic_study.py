@@ -177,15 +177,16 @@ def growth_evidence(nets: pd.DataFrame) -> dict[str, Any]:
     good = sure["count"] & (s["count"] > 0), sure["share"] & (s.share < 0)
     largest = nets[(nets.hidden == nets.hidden.max()) & (nets["mode"] != "none")]
     wrong = sure["count"] & (s["count"] < 0) | sure["share"] & (s.share > 0)
+    among = lambda of, here: float(of[here].mean()) if here.any() else 0.0  # noqa: E731
     return {
         "condition": f"the other way: {_cells(s[wrong].rename(columns={'from': 'hidden'}))} to the next",
         "steps": int(near.sum()),
         "hidden": int(nets.hidden.max()),
-        "rising": float(good[0][near].mean()),
-        "falling": float(good[1][near].mean()),
-        "against": float(wrong.mean()),
-        "far_rising": float(good[0][~near].mean()) if (~near).any() else 0.0,
-        "far_falling": float(good[1][~near].mean()) if (~near).any() else 0.0,
+        "rising": among(good[0], near),
+        "falling": among(good[1], near),
+        "against": float(wrong.mean()) if len(s) else 0.0,
+        "far_rising": among(good[0], ~near),
+        "far_falling": among(good[1], ~near),
         "largest": float((largest.removed / largest.hidden).mean()),
     }
 
