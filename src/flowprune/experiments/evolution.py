@@ -40,8 +40,8 @@ class EvolutionTrial(NodeTrial):
     experiment: ClassVar[str] = "evolution"
     version: ClassVar[int] = 1
     # Rounding of another processor or number of threads leaves most runs as they are, to five digits. In some another
-    # epoch becomes the best one, which moves what is read of the states more than the accuracy: of networks at chance by
-    # up to 0.16, which is the most seen.
+    # epoch becomes the best one, which moves what is read of the states more than the accuracy: of networks at chance
+    # by up to 0.16, which is the most seen.
     tolerance: ClassVar[dict[str, float]] = NodeTrial.tolerance | {
         "homophily_by_step": 0.2,
         "energy_by_step": 0.15,
