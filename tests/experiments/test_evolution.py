@@ -162,3 +162,14 @@ def test_signs_do_what_they_promise_to_the_energy():
         energy = compute([t])[0]["result"]["energy_by_step"]
         before_after[structure] = energy[-1] - energy[0]
     assert before_after["prod"] < 0 < before_after["neg-prod"]
+
+
+def test_states_of_another_best_epoch_are_not_compared_and_that_is_said():
+    row = {"best_epoch": 23, "test_accuracy": 0.2}
+    tolerance, reason = EvolutionTrial.comparable(row, row)
+    assert tolerance == EvolutionTrial.tolerance and "homophily_by_step" in tolerance and not reason
+    tolerance, reason = EvolutionTrial.comparable(row, row | {"best_epoch": 35})
+    assert set(tolerance) == {"test_accuracy", "val_accuracy"}
+    assert reason == "best epoch 35, published 23: accuracies are compared, states are not"
+    damaged = {"test_accuracy": 0.2}
+    assert EvolutionTrial.comparable(damaged, row) == (EvolutionTrial.tolerance, "")

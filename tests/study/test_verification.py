@@ -66,6 +66,16 @@ def test_a_difference_within_tolerance_agrees(home: Path) -> None:
     assert passed(verify(8, budget_minutes=1))
 
 
+def test_a_field_that_cannot_be_compared_is_left_out_and_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(TRIALS, lambda row: row["result"].update(path=[0.0] * 4))
+    assert not passed(verify(8, 1))
+    monkeypatch.setattr(Walk, "comparable", staticmethod(lambda *results: ({"end": 1e-6}, "paths differ")))
+    answers = verify(8, 1)
+    assert passed(answers) and set(answers.field) == {"end"} and set(answers.reason) == {"paths differ"}
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [

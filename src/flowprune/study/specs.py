@@ -107,6 +107,14 @@ class Trial:
         """Rough relative cost; heavy batches start first where several run side by side."""
         return 1.0
 
+    @classmethod
+    def comparable(
+        cls, published: Mapping[str, Any], recomputed: Mapping[str, Any]
+    ) -> tuple[Mapping[str, float], str]:
+        """The fields of two results of one trial that `verify` compares, with their tolerances, and why others of
+        `tolerance` are left out, if any are."""
+        return cls.tolerance, ""
+
     def unavailable(self) -> str | None:
         """Why this trial cannot run here (its data are not at hand), or None when it can."""
         return None

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,7 @@ def verify(sample: int, budget_minutes: float, seed: int = 0, store: Store | Non
             answers += [_answer(drawn[trial.key][1], "skipped", reason=reason) for trial in part]
             continue
         for trial, row in zip(part, compute(part), strict=True):
-            answers.append(_compared(drawn[trial.key][1], row, trial.tolerance))
+            answers.append(_compared(trial, drawn[trial.key][1], row))
     return pd.DataFrame(answers, columns=COLUMNS)
 
 
@@ -83,9 +82,10 @@ def _trial(row: Row) -> tuple[Trial | None, str, str]:
     return trial, "", ""
 
 
-def _compared(row: Row, fresh: Row, tolerance: Mapping[str, float]) -> dict[str, Any]:
+def _compared(trial: Trial, row: Row, fresh: Row) -> dict[str, Any]:
     if fresh["status"] == "failed":
         return _answer(row, "failed", reason=fresh["error"])
+    tolerance, reason = trial.comparable(row["result"], fresh["result"])
     worst: dict[str, Any] = {}
     for field, allowed in tolerance.items():
         told, found = (each["result"].get(field) for each in (row, fresh))
@@ -96,7 +96,7 @@ def _compared(row: Row, fresh: Row, tolerance: Mapping[str, float]) -> dict[str,
             worst = {"excess": excess, "field": field, "published": told, "recomputed": found}
             worst |= {"difference": distance, "tolerance": allowed}
     excess = worst.pop("excess")
-    return _answer(row, "agrees" if excess <= 1 else "differs", **worst)
+    return _answer(row, "agrees" if excess <= 1 else "differs", reason=reason, **worst)
 
 
 def _distance(a: Any, b: Any) -> float:
