@@ -27,7 +27,7 @@ def test_rates_lift_the_bound_and_settings_cover_the_grid():
     cells = rule_study.rates(SMALL, 2, (0.1, 0.2), (0.0, 0.5), runs=1)
     assert set(cells) == {(r, g) for r in (0.1, 0.2) for g in (0.0, 0.5)}
     assert all(t.limit == 1 and (t.rate, t.growth) == cell for cell, part in cells.items() for t in part)
-    noisy = rule_study.sensitivity(SMALL, 2, (0.1,), (0.5, 2.0), runs=1)
+    noisy = rule_study.sensitivity(SMALL, "plain", 2, (0.1,), (0.5, 2.0), runs=1)
     assert [(t.noise, t.beta) for part in noisy.values() for t in part] == [(0.1, 0.5), (0.1, 2.0)]
 
 
@@ -84,5 +84,8 @@ def test_evidence_of_rates_and_settings_reads_ranges():
         0.5, abs=0.3
     )
     assert (found["best_rate"], found["best_growth"]) == (0.5, 0.5) and found["gain_lower"] > 3.5
-    found = rule_study.sensitivity_evidence(rows(grid))
+    both = {"plain": rows(grid), "small steps": rows({cell: x / 3 for cell, x in grid.items()})}
+    found = rule_study.sensitivity_evidence(both)
     assert found["range_noise"] == pytest.approx(4, abs=0.3) and found["range"] == pytest.approx(4.5, abs=0.3)
+    assert found["least_range"] == found["steady_range"] == pytest.approx(1.5, abs=0.2)
+    assert found["steady_p"] < 0.05 and found["runs"] == 10

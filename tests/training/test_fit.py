@@ -74,14 +74,16 @@ def test_a_replica_among_others_is_the_model_alone(flow, sparse):
         assert fitted[r].test_accuracy == pytest.approx(single[0].test_accuracy)
 
 
-def test_adam_moves_each_replica_as_torch_would():
+@pytest.mark.parametrize("share", [None, 0.25])
+def test_adam_moves_each_replica_as_torch_would(share):
     g = torch.Generator().manual_seed(0)
     start = torch.randn(3, 4, 2, generator=g)
     lr, decay = [0.1, 0.01, 0.3], [0.0, 0.5, 0.1]
     ours = torch.nn.Parameter(start.clone())
-    optimiser = Adam([ours], lr, decay)
+    optimiser = Adam([ours], lr, decay, None if share is None else {ours: share})
     theirs = [torch.nn.Parameter(start[r].clone()) for r in range(3)]
-    references = [torch.optim.Adam([p], lr=lr[r], weight_decay=decay[r]) for r, p in enumerate(theirs)]
+    decays = [d if share is None else share * d for d in decay]
+    references = [torch.optim.Adam([p], lr=lr[r], weight_decay=decays[r]) for r, p in enumerate(theirs)]
     for _ in range(20):
         gradient = torch.randn(3, 4, 2, generator=g)
         ours.grad = gradient.clone()

@@ -86,7 +86,8 @@ class DeepTrial(NodeTrial):
     """Train a network of ``depth`` layers and read it before and after.
 
     ``model`` is a name of :data:`NETWORKS`. ``residual`` with ``step`` speaks of GAT and DYNAMO-GAT: F + τ · update in
-    place of the update. GRAFF and GraphCON take ``depth`` steps of length ``step``. ``drop_edge`` speaks of "dropedge",
+    place of the update; with ``decay_by_step`` the weights of the layers have τ times the weight decay, as their
+    gradients have a factor τ. GRAFF and GraphCON take ``depth`` steps of length ``step``. ``drop_edge`` speaks of "dropedge",
     and the fields from ``sign`` on are those of :class:`~flowprune.pruning.dynamo.Dynamo`, for "dynamo". "pairnorm" and
     "dropedge" are GATs as well.
     """
@@ -98,6 +99,7 @@ class DeepTrial(NodeTrial):
 
     model: Annotated[str, AfterValidator(_known)]
     hidden: Count = 32
+    decay_by_step: bool = False
     drop_edge: Rate = 0.3
     sign: Literal["minus", "plus", "correlation", "none"] = "minus"
     noise: Size = 0.05
@@ -117,6 +119,9 @@ class DeepTrial(NodeTrial):
 
     def weight(self) -> float:
         return super().weight() * self.depth
+
+    def share(self, model: NodeClassifier) -> dict[Tensor, float]:
+        return dict.fromkeys(model.flow.parameters(), self.step) if self.decay_by_step else {}
 
     def flow(self, seeds: Sequence[int], rates: Sequence[float], operator: Tensor) -> nn.Module:
         return NETWORKS[self.model](self, seeds, rates, operator)

@@ -127,6 +127,10 @@ class NodeTrial(GraphTrial):
             return GraphCON(seeds, d, dropout=rates, **swing, **euler)
         return None
 
+    def share(self, model: NodeClassifier) -> dict[Tensor, float]:
+        """The parameters that have only so much of the weight decay."""
+        return {}
+
     @classmethod
     def batch_size(cls, trials: Sequence[Self]) -> int:
         if trials[0].unavailable():
@@ -160,6 +164,7 @@ class NodeTrial(GraphTrial):
             test,
             lr=[trial.lr for trial in trials],
             weight_decay=[trial.weight_decay for trial in trials],
+            share=t.share(model),
             epochs=t.epochs,
             patience=t.patience,
             criterion=(lambda logits: areas(logits, graph.labels, val)) if auc else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,13 +14,21 @@ from tqdm import tqdm
 class Adam:
     """Adam (Kingma and Ba 2015) with a learning rate and an L2 weight decay for each replica.
 
-    Every parameter is ``[R, …]``; each replica's block moves as ``torch.optim.Adam`` would move it alone.
+    Every parameter is ``[R, …]``; each replica's block moves as ``torch.optim.Adam`` would move it alone. ``share``
+    holds the parameters that have only so much of the weight decay.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], lr: Sequence[float], weight_decay: Sequence[float]):
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        lr: Sequence[float],
+        weight_decay: Sequence[float],
+        share: Mapping[Tensor, float] | None = None,
+    ):
         self.parameters = [p for p in parameters if p.requires_grad]
         self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
-        self.rates = [(_column(lr, p), _column(weight_decay, p)) for p in self.parameters]
+        part = share or {}
+        self.rates = [(_column(lr, p), part.get(p, 1.0) * _column(weight_decay, p)) for p in self.parameters]
         self.steps = 0
 
     def zero_grad(self) -> None:
@@ -78,6 +86,7 @@ def fit(
     *,
     lr: Sequence[float],
     weight_decay: Sequence[float],
+    share: Mapping[Tensor, float] | None = None,
     epochs: int,
     patience: int | None = None,
     criterion: Callable[[Tensor], Tensor] | None = None,
@@ -96,12 +105,13 @@ def fit(
         labels: ``[n]`` in 0..k-1.
         train, val, test: boolean ``[R, n]``, one split a replica.
         lr, weight_decay: one number a replica.
+        share: the parameters that have only so much of the weight decay.
         epochs: the most epochs; patience: None trains them all.
         criterion: from logits ``[n, R, k]``, what the best epoch maximises, ``[R]``.
         progress: draw a bar over epochs, with the number of replicas that still train.
     """
     R = train.shape[0]
-    optimiser = Adam(list(model.parameters()), lr, weight_decay)
+    optimiser = Adam(list(model.parameters()), lr, weight_decay, share)
     best = Best(model, R)
     weights = (train.T / train.sum(1)).to(torch.float32)  # [n, R], columns sum to one
     shares = torch.stack([(m.T / m.sum(1)).to(torch.float32) for m in (train, val, test)])
