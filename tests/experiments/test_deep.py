@@ -12,6 +12,7 @@ from flowprune.experiments import deep, depth_costs, depth_study
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.evolution import trajectory
 from flowprune.experiments.nodes import build, operator, prepared
+from flowprune.flows.classifier import NodeClassifier
 from flowprune.study.specs import SpecError
 from flowprune.study.trials import collect
 from flowprune.training.replicas import propagate
@@ -44,6 +45,26 @@ def test_states_run_from_the_encoder_to_the_decoder(variant):
     assert torch.equal(states[0], F0)
     torch.testing.assert_close(states[-1], last)
     assert len(states) >= t.depth + 1
+
+
+def test_layers_decay_by_the_step_and_the_coders_as_told():
+    t = trial("GAT, small steps", 16, decay_by_step=True)
+    model = build(prepared(t.dataset, t.component), [t])
+    share = t.share(model)
+    assert t.step == 0.25 and {id(p) for p in share} == {id(p) for p in model.flow.parameters()}
+    assert set(share.values()) == {0.25} and not trial("GAT, small steps", 16).share(model)
+
+
+def test_training_decays_by_the_step_in_the_layers_alone():
+    def trained(**fields) -> NodeClassifier:
+        return DeepTrial.fitted([trial("GAT, small steps", 16, weight_decay=0.1, epochs=1, **fields)])[1]
+
+    one, other = trained(), trained(decay_by_step=True)
+    assert all(
+        torch.equal(p, q) for p, q in zip(*(m.encoder.parameters() for m in (one, other)), strict=True)
+    )
+    pairs = zip(*(m.flow.parameters() for m in (one, other)), strict=True)
+    assert sum(not torch.equal(p, q) for p, q in pairs) >= 16
 
 
 def test_replicas_are_read_as_each_alone():

@@ -87,9 +87,9 @@ class DeepTrial(NodeTrial):
 
     ``model`` is a name of :data:`NETWORKS`. ``residual`` with ``step`` speaks of GAT and DYNAMO-GAT: F + τ · update in
     place of the update; with ``decay_by_step`` the weights of the layers have τ times the weight decay, as their
-    gradients have a factor τ. GRAFF and GraphCON take ``depth`` steps of length ``step``. ``drop_edge`` speaks of "dropedge",
-    and the fields from ``sign`` on are those of :class:`~flowprune.pruning.dynamo.Dynamo`, for "dynamo". "pairnorm" and
-    "dropedge" are GATs as well.
+    gradients have a factor τ. GRAFF and GraphCON take ``depth`` steps of length ``step``. ``drop_edge`` speaks of
+    "dropedge", and the fields from ``sign`` on are those of :class:`~flowprune.pruning.dynamo.Dynamo`, for "dynamo".
+    "pairnorm" and "dropedge" are GATs as well.
     """
 
     experiment: ClassVar[str] = "deep"
