@@ -90,13 +90,14 @@ def test_a_growth_trial_times_every_call_in_every_round(timed):
     assert (timed.status == "done").all(), timed.error.dropna().tolist()
     for name in ("layer/gat", "layer/dynamo", "step/gat", "step/dynamo"):
         assert all(len(ms) == 3 and min(ms) > 0 for ms in timed[name])
-    shared = timed[timed.shuffled]
+    shared = timed[timed.shuffled]  # the only ones that lose edges
+    assert timed.groupby(["shuffled", "kept"]).size().to_dict() == dict.fromkeys(growth_study.PLACES, 3)
     assert all(len(ms) == 3 for ms in shared["pruned/0.5"]) and all(
         len(ms) == 1 for ms in shared["rebuild/0.5"]
     )
     found = growth_study.times(timed)
-    assert len(found) == 6 * 4
-    by_phase = found.pivot(index=["edges", "shuffled", "model"], columns="phase", values="low")
+    assert len(found) == 9 * 4
+    by_phase = found.pivot(index=["edges", "place", "model"], columns="phase", values="low")
     assert by_phase.step.sum() > by_phase.layer.sum()  # together: a single time may be another process's
 
 
@@ -160,13 +161,19 @@ def test_the_published_trials_reach_the_sizes_that_the_rule_asks_for_and_differ(
 # --- what is read --------------------------------------------------------------------------------
 
 
-def made(power: float, memory_power: float = 1.0, loss=(0.0, 0.0)) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Exponents of made-up times and memory, and accuracies with a made-up loss at homophily 0.8 and at 0.2."""
+def made(
+    power: float, memory_power: float = 1.0, loss=(0.0, 0.0), kept: float | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Exponents of made-up times and memory, and accuracies with a made-up loss at homophily 0.8 and at 0.2.
+
+    ``kept``: the power while freed memory is kept, if it is another.
+    """
     E = growth_study.sizes(4, 7)
     times = [
-        {"edges": e, "shuffled": s, "phase": phase, "model": model, "median": 1e-3 * e**power}
+        {"edges": e, "place": place, "phase": phase, "model": model, "median": 1e-3 * e**b}
         for e in E
-        for s in (True, False)
+        for place in growth_study.PLACES.values()
+        for b in [kept if kept and place == growth_study.KEPT else power]
         for phase in growth_study.PHASES
         for model in growth.MODELS
     ]
@@ -192,6 +199,7 @@ def made(power: float, memory_power: float = 1.0, loss=(0.0, 0.0)) -> tuple[pd.D
         ({"power": 1.0, "loss": (12.0, -15.0)}, "holds under conditions"),
         ({"power": 1.0, "loss": (12.0, 3.0)}, "does not hold"),
         ({"power": 1.3}, "does not hold"),
+        ({"power": 1.3, "kept": 1.0, "loss": (12.0, -15.0)}, "holds under conditions"),
         ({"power": 1.0, "memory_power": 2.0}, "does not hold"),
     ],
 )

@@ -15,9 +15,11 @@ SIZES = [1000, 10000, 100000]
 
 
 def times() -> pd.DataFrame:
-    cells = [(E, s, p, m) for E in SIZES for s in (True, False) for p in study.PHASES for m in MODELS]
-    rows = pd.DataFrame(cells, columns=["edges", "shuffled", "phase", "model"])
-    median = rows.edges * np.where(rows.phase == "step", 3.0, 1.0) * np.where(rows.shuffled, 2.0, 1.0) / 1000
+    places = study.PLACES.values()
+    cells = [(E, s, p, m) for E in SIZES for s in places for p in study.PHASES for m in MODELS]
+    rows = pd.DataFrame(cells, columns=["edges", "place", "phase", "model"])
+    far = np.where(rows.place == study.ANYWHERE, 2.0, 1.0)
+    median = rows.edges * np.where(rows.phase == "step", 3.0, 1.0) * far / 1000
     return rows.assign(width=16, median=median, low=0.9 * median, high=1.2 * median)
 
 
@@ -50,9 +52,9 @@ def test_times_draw_a_line_a_model_and_place_and_one_of_slope_one():
     fig = pictures.times(times())
     for axis, phase in zip(fig.axes, study.PHASES, strict=True):
         drawn = {c.get_label(): np.array(c.lines[0].get_ydata(), float) for c in axis.containers}
-        assert len(drawn) == 4
+        assert len(drawn) == 6
         rows = times()
-        part = rows[(rows.phase == phase) & rows.shuffled & (rows.model == "gat")]
+        part = rows[(rows.phase == phase) & (rows.place == study.ANYWHERE) & (rows.model == "gat")]
         np.testing.assert_allclose(drawn["GAT, neighbours anywhere"], part["median"])
         guide = next(line for line in axis.lines if line.get_linestyle() == ":")
         x, y = guide.get_data()
@@ -99,12 +101,12 @@ def test_a_node_that_is_left_alone_listens_to_itself():
 
 def test_tables_and_words_hold_the_numbers():
     exponents = study.exponents(times(), held())
-    assert len(exponents) == 10
+    assert len(exponents) == 14
     table = study.exponent_table(exponents)
-    assert table["95 % interval"].tolist() == ["1.00 to 1.00"] * 10
+    assert table["95 % interval"].tolist() == ["1.00 to 1.00"] * 14
     assert "step of DYNAMO-GAT, neighbours near 1.00" in pictures.in_words(exponents)
     wide = study.width_table(
-        times()[lambda t: t.shuffled & (t.edges == 1000)], study.per_edge(held().iloc[:2])
+        times()[lambda t: (t.place == study.ANYWHERE) & (t.edges == 1000)], study.per_edge(held().iloc[:2])
     )
     assert wide.iloc[0].tolist() == [16, 2.0, 2.0, 6.0, 6.0, 400, 400]
     contrasts = study.contrasts(reached())

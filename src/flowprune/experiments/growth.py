@@ -11,6 +11,7 @@ import re
 import resource
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -27,6 +28,7 @@ from flowprune.graphs import load
 from flowprune.pruning.dynamo import Dynamo
 from flowprune.study.specs import Count, Trial, spec
 from flowprune.training.fit import fit, flushed
+from flowprune.training.memory import kept_memory
 
 Size = Annotated[int, Field(ge=DEGREE // 2 * (DEGREE + 1), multiple_of=DEGREE // 2)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -47,7 +49,8 @@ class GrowthTrial(Trial):
 
     A step is a pass, its way back, Adam and, for DYNAMO-GAT, the pruning rule; no edge goes in it. Apart from that, a
     layer that has lost one of ``shares`` of its edges, drawn at random, is timed in turn with a whole one.
-    ``shuffled``: whether neighbours lie anywhere in memory. Results are milliseconds of each round.
+    ``shuffled``: whether neighbours lie anywhere in memory. ``kept``: whether the process keeps freed memory, see
+    :func:`~flowprune.training.memory.kept_memory`. Results are milliseconds of each round.
     """
 
     experiment: ClassVar[str] = "growth"
@@ -56,6 +59,7 @@ class GrowthTrial(Trial):
     edges: Size
     width: Count = 16
     shuffled: bool = True
+    kept: bool = False
     shares: tuple[Share, ...] = ()
     rounds: Annotated[int, Field(ge=2)] = 5
 
@@ -65,7 +69,8 @@ class GrowthTrial(Trial):
     @classmethod
     def run(cls, trials: Sequence[Self]) -> Iterator[tuple[Self, dict[str, Any]]]:
         for trial in trials:
-            yield trial, trial.measure()
+            with kept_memory() if trial.kept else nullcontext():
+                yield trial, trial.measure()
 
     @flushed()
     def measure(self) -> dict[str, list[float]]:

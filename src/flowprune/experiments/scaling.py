@@ -117,7 +117,7 @@ def by_edges(decades: int = 4, rounds: int = 10) -> list[ScaleTrial]:
     ]
 
 
-def by_nodes(decades: int = 3, rounds: int = 10) -> list[ScaleTrial]:
+def by_nodes(decades: int = 2, rounds: int = 10) -> list[ScaleTrial]:
     """The same 1000 edges among ever more nodes, from 10⁴ upwards over so many decades."""
     return [
         ScaleTrial(edges=1000, nodes=n, shuffled=False, structure=structure, rounds=rounds)
@@ -157,23 +157,14 @@ def exponents(timed: pd.DataFrame, size: str) -> pd.DataFrame:
 
 def growth(edges: pd.DataFrame, nodes: pd.DataFrame) -> dict[str, float]:
     """The timed evidence of G20 from collected :func:`by_edges` and :func:`by_nodes`: decades, largest exponents."""
-    found = exponents(edges, "edges")
-    over, beyond = (
-        max(i.upper for i in exponents(part, "nodes").exponent) for part in (nodes, upper_decade(nodes))
-    )
+    found, over_nodes = exponents(edges, "edges"), exponents(nodes, "nodes")
     upper = {s: max(i.upper for i in found[found.shuffled == s].exponent) for s in (False, True)}
     return {
         "decades": float(np.log10(edges.edges.max() / edges.edges.min())),
         "edges_ordered": upper[False],
         "edges_shuffled": upper[True],
-        "nodes": over,
-        "nodes_beyond": beyond,
+        "nodes": max(i.upper for i in over_nodes.exponent),
     }
-
-
-def upper_decade(nodes: pd.DataFrame) -> pd.DataFrame:
-    """Of collected :func:`by_nodes` the largest ones, down to a tenth of the largest."""
-    return nodes[nodes.nodes >= nodes.nodes.max() / 10]
 
 
 def medians(timed: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flowprune.experiments.growth import MODELS, nodes
-from flowprune.experiments.growth_study import NAMES, PHASES
+from flowprune.experiments.growth_study import ANYWHERE, KEPT, NAMES, NEAR, PHASES
 from flowprune.study.figures import COLOUR, INK
 
 MODEL = {"gat": COLOUR["GAT"], "dynamo": COLOUR["DYNAMO-GAT"]}
+LINES = {ANYWHERE: "o-", NEAR: "s--", KEPT: "^-."}
 LEARNERS = {  # label and line of every model whose accuracy is drawn
     "mlp": ("MLP", COLOUR["MLP"], "v:"),
     "gat": (NAMES["gat"], COLOUR["GAT"], "s-"),
@@ -58,18 +59,18 @@ def times(timed: pd.DataFrame) -> Figure:
     titles = {"layer": "one layer, forward", "step": "one training step"}
     for axis, phase in zip(axes, PHASES, strict=True):
         part = timed[timed.phase == phase]
-        for (model, shuffled), line in part.groupby(["model", "shuffled"], sort=False):
+        for (model, place), line in part.groupby(["model", "place"], sort=False):
             line = line.sort_values("edges")
             axis.errorbar(
                 line.edges,
                 line["median"],
                 yerr=[line["median"] - line.low, line.high - line["median"]],
-                fmt="o-" if shuffled else "s--",
+                fmt=LINES[place],
                 color=MODEL[model],
-                mfc=MODEL[model] if shuffled else "none",
+                mfc=MODEL[model] if place == ANYWHERE else "none",
                 ms=4,
                 lw=1.2,
-                label=f"{NAMES[model]}, neighbours {'anywhere' if shuffled else 'near'}",
+                label=f"{NAMES[model]}, neighbours {place}",
             )
         _slope(axis, part)
         axis.set(xscale="log", yscale="log", xlabel="edges", title=titles[phase])
@@ -181,7 +182,7 @@ def self_weight(degrees: Sequence[int]) -> Figure:
 def in_words(found: pd.DataFrame) -> str:
     """Exponents (of :func:`flowprune.experiments.growth_study.exponents`) for a figure's alternative text."""
     parts = [
-        f"{r.of} of {NAMES[r.model]}{'' if r.shuffled else ', neighbours near'} {r.exponent.mean:.2f}"
+        f"{r.of} of {NAMES[r.model]}{'' if r.place == ANYWHERE else f', neighbours {r.place}'} {r.exponent.mean:.2f}"
         for r in found.itertuples()
     ]
     return "Fitted slopes: " + "; ".join(parts) + "."
