@@ -40,6 +40,11 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {  # the network, and the one t
     f"{WITHOUT}, forty times the decay by the step": (UNPRUNED, DECAY),
     "small steps, forty times the decay by the step": (SLOW, DECAY),
     "small steps, a fifth of r₀, forty times the decay by the step": (SLOW, {"rate": 0.02} | DECAY),
+    f"{WITHOUT}, 64 channels, forty times the decay by the step": (UNPRUNED, {"hidden": 64} | DECAY),
+    "small steps, a fifth of r₀, 64 channels, forty times the decay by the step": (
+        SLOW,
+        {"rate": 0.02, "hidden": 64} | DECAY,
+    ),
 }
 
 
