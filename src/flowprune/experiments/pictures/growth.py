@@ -84,7 +84,8 @@ def _slope(axis: Axes, part: pd.DataFrame) -> None:
     ends = np.array([part.edges.min(), part.edges.max()])
     guide = 0.3 * part[part.edges == ends[0]]["median"].min() * ends / ends[0]
     axis.plot(ends, guide, ":", color=INK, lw=1)
-    axis.annotate("slope 1", (ends[1], guide[1]), (-4, -14), textcoords="offset points", ha="right")
+    middle = np.sqrt(ends.prod()), np.sqrt(guide.prod())
+    axis.annotate("slope 1", middle, (6, -10), textcoords="offset points")
 
 
 def memory(held: pd.DataFrame, widths: pd.DataFrame, room: Mapping[str, float], gigabytes: float) -> Figure:
