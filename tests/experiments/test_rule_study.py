@@ -29,6 +29,10 @@ def test_rates_lift_the_bound_and_settings_cover_the_grid():
     assert all(t.limit == 1 and (t.rate, t.growth) == cell for cell, part in cells.items() for t in part)
     noisy = rule_study.sensitivity(SMALL, "plain", 2, (0.1,), (0.5, 2.0), runs=1)
     assert [(t.noise, t.beta) for part in noisy.values() for t in part] == [(0.1, 0.5), (0.1, 2.0)]
+    seen = rule_study.ablation(SMALL, "small steps", 2, runs=5)
+    fresh = rule_study.sensitivity(SMALL, "small steps", 2, runs=2)
+    keys = [{t.key for part in cells.values() for t in part} for cells in (seen, fresh)]
+    assert len(fresh) == 9 and not keys[0] & keys[1]
 
 
 def test_rows_are_read_from_real_networks():

@@ -90,6 +90,7 @@ GRAPHS = {  # published, with the runs of each network
     "cornell-texas-features": 5,
     "cora?split=public": 3,
     "citeseer?split=public": 3,
+    "cora": 3,
 }
 
 
