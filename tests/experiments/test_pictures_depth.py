@@ -58,7 +58,7 @@ def test_an_added_network_has_a_panel_a_mark_and_words_of_its_own(rows, monkeypa
     line = depth.efficiency(depth_costs.operations(more)).axes[0].lines[-1]
     assert line.get_label() == "mine" and line.get_marker() == "P" and list(line.get_ydata()) == [12, 12]
     assert "mine 12 and 12 on" in depth_study.in_words(more)
-    assert list(depth_study.depth_table(more).variant)[-1] == "mine"
+    assert list(depth_study.depth_table(more, more.graph.iloc[0]).network)[-1] == "mine"
 
 
 def test_removed_draws_every_network_that_lost_an_edge(rows):
@@ -71,11 +71,12 @@ def test_removed_draws_every_network_that_lost_an_edge(rows):
 
 
 def test_the_table_and_the_words_hold_the_means(rows):
-    table = depth_study.depth_table(rows)
-    assert list(table.columns) == ["graph", "variant", "2", "4", "learned"]
-    assert list(table.variant) == list(depth_study.VARIANTS)
+    other = rows.assign(graph="another", accuracy=0.0)
+    table = depth_study.depth_table(pd.concat([rows, other]), rows.graph.iloc[0])
+    assert list(table.columns) == ["network", "2", "4", "learned"]
+    assert list(table.network) == list(depth_study.VARIANTS)
     gat = rows[(rows.variant == "GAT") & (rows.layers == 4)].accuracy.item()
-    assert table[table.variant == "GAT"]["4"].item() == f"{gat:.1f}"
+    assert table[table.network == "GAT"]["4"].item() == f"{gat:.1f}"
     assert f"and {gat:.0f}" in depth_study.in_words(rows)
 
 

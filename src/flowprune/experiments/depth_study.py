@@ -242,19 +242,15 @@ def removal_evidence(rows: pd.DataFrame) -> dict[str, Any]:
 # --- for reading -----------------------------------------------------------------------------------------------------
 
 
-def depth_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean accuracy by layers, one row a graph and variant, and the share of the deepest runs that learned."""
-    means = by_depth(rows).pivot(index=["graph", "variant"], columns="layers", values="mean")
-    deepest = rows[rows.layers == rows.layers.max()]
-    learned = (deepest.train_accuracy >= 0.9).groupby([deepest.graph, deepest.variant]).mean()
+def depth_table(rows: pd.DataFrame, graph: str) -> pd.DataFrame:
+    """Mean accuracy on one graph by layers, one row a variant, and the share of the deepest runs that learned."""
+    here = rows[rows.graph == graph]
+    means = by_depth(here).pivot(index="variant", columns="layers", values="mean")
+    deepest = here[here.layers == here.layers.max()]
+    learned = (deepest.train_accuracy >= 0.9).groupby(deepest.variant).mean()
     told = means.map(lambda x: f"{x:.1f}").assign(learned=learned.map(lambda x: f"{100 * x:.0f} %"))
-    names = {m: str(m) for m in means.columns}
-    return (
-        told.reindex(pd.MultiIndex.from_frame(rows[["graph", "variant"]].drop_duplicates()))
-        .rename(columns=names)
-        .rename_axis(columns=None)
-        .reset_index()
-    )
+    named = told.rename(columns=str).rename_axis(index="network", columns=None)
+    return named.loc[here.variant.unique()].reset_index()
 
 
 def in_words(rows: pd.DataFrame) -> str:
