@@ -109,7 +109,11 @@ PICTURES: dict[str, Gauge | Smallest] = {
     "D8": Gauge("least", "most", 1, "accuracy per operation over that of the best other network"),
     "D9": Gauge("part", "most", 0, "points ahead of the other networks where it leads most, 95 % interval"),
     "D11": Gauge(
-        "least_range", "least_range", 2, "points between settings, the network where they differ less", at_most=True
+        "least_range",
+        "least_range",
+        2,
+        "points between settings, the network where they differ less",
+        at_most=True,
     ),
     "D14": Gauge(
         "upper", "upper", 0, "points that pruning gains on Cora and CiteSeer, highest end of the intervals"
