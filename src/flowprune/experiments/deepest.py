@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from flowprune.experiments import depth_study
+from flowprune.experiments import depth_study, rule_study
 from flowprune.experiments.deep import DeepTrial
 from flowprune.experiments.depth_costs import passes
 from flowprune.experiments.depth_study import READINGS, SLOW_PAIR, by_depth, places, trial
@@ -61,10 +61,10 @@ SHALLOW, DEPTH = 8, 128
 
 
 def study() -> list[DeepTrial]:
-    """The published trials, each once, less those of the depth study."""
+    """The published trials, each once, less those of the depth study and of the rule's."""
     cells = [c for d, runs in GRAPHS.items() for c in (changes(d, L, runs=runs) for L in (SHALLOW, DEPTH))]
     cells += [passes(d, DEPTH, runs=runs) for d, runs in GRAPHS.items()]
-    held = {t.key for t in depth_study.study()}
+    held = {t.key for t in (*depth_study.study(), *rule_study.study())}
     trials = {t.key: t for c in cells for part in c.values() for t in part}
     return [t for key, t in trials.items() if key not in held]
 
