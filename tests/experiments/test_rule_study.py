@@ -93,3 +93,8 @@ def test_evidence_of_rates_and_settings_reads_ranges():
     assert found["range_noise"] == pytest.approx(4, abs=0.3) and found["range"] == pytest.approx(4.5, abs=0.3)
     assert found["least_range"] == found["steady_range"] == pytest.approx(1.5, abs=0.2)
     assert found["steady_p"] < 0.05 and found["runs"] == 10
+    told = rule_study.settings_in_words(
+        rows({(0.1, 0.5): 0.0, (0.2, 0.5): 0.0, (0.1, 2.0): 3.0, (0.2, 2.0): 5.0})
+    )
+    assert "β = 2 is higher than with β = 0.5 in 10 of 10 runs (+4.0 points" in told
+    assert told.endswith("differ by 2.0 points at most")

@@ -228,6 +228,8 @@ def test_a_verdict_counts_once_it_is_explained(home: Path) -> None:
     accept("G3", "Isolated nodes are now among the families.")
     entry = json.loads((home / "data" / "ledger.json").read_text())["G3"]
     assert (entry["before"], entry["verdict"]) == ("holds", "holds under conditions")
+    accept("G3", "Isolated nodes are now among the families.")  # once more: what was before stays
+    assert json.loads((home / "data" / "ledger.json").read_text())["G3"] == entry
     row = table().set_index("id").loc["G3"]
     assert row.evidence["exceptions"] == 2 and row.because == "Isolated nodes are now among the families."
 

@@ -4,8 +4,8 @@ From the network as printed, from the same with small steps, and from that witho
 shallow network, to tell what depth costs from what the network can do at all.
 
 Of weight decay: Adam divides a layer's gradient by its size. With small steps of length τ that gradient has a factor τ,
-the penalty has none, so that in a deep network the penalty drives the weights to zero. Decay "by the step" gives the
-penalty the same factor. That this matters, and which decay is tried, is known from pilots of the first run.
+the penalty has none, so that it weighs more the deeper the network is. Decay "by the step" gives the penalty the same
+factor. That this matters, and which decay is tried, is known from pilots of the first run.
 """
 
 from __future__ import annotations

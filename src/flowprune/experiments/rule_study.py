@@ -239,6 +239,20 @@ def _ranges(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def settings_in_words(rows: pd.DataFrame) -> str:
+    """How far β and σ move the accuracy, from :func:`read` of :func:`sensitivity` of one network, in one sentence."""
+    parts = rows.assign(noise=[c[0] for c in rows.cell], beta=[c[1] for c in rows.cell])
+    by = parts.groupby(["graph", "run", "beta"]).accuracy.mean().unstack()
+    low, high = by.columns.min(), by.columns.max()
+    gain = by[high] - by[low]
+    over_noise = parts.groupby(["beta", "noise"]).accuracy.mean().groupby("beta").agg(np.ptp)
+    mean = f"{gain.mean():+.1f}".replace("-", "−")
+    return (
+        f"the accuracy with β = {high:g} is higher than with β = {low:g} in {(gain > 0).sum()} of {len(by)} runs "
+        f"({mean} points on average); over σ, means of one β differ by {over_noise.max():.1f} points at most"
+    )
+
+
 def contrast_table(contrast: pd.DataFrame) -> pd.DataFrame:
     """:func:`contrasts` for reading, at most seven columns."""
     return pd.DataFrame(

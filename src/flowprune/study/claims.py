@@ -224,8 +224,11 @@ def accept(id: str, because: str) -> None:
     if not because.strip():
         raise ClaimError(f"claim {id}: a verdict is accepted with one sentence that explains it")
     entry = {"verdict": claim.judge(fresh[id]), "evidence": fresh[id], "chapter": claim.chapter}
-    before = accepted.get(id, {}).get("verdict")
-    if before not in (None, entry["verdict"]):
+    standing_entry = accepted.get(id, {})
+    before = standing_entry.get("verdict")
+    if before == entry["verdict"]:  # accepted again: the last change is still the last
+        before = standing_entry.get("before")
+    if before is not None:
         entry["before"] = before
     accepted[id] = entry | {"because": because.strip()}
     _save(_ledger_file(), {name: accepted[name] for name in known if name in accepted})
